@@ -1,0 +1,200 @@
+use proptest::option::of;
+use proptest::prelude::*;
+
+use super::*;
+use crate::config::AccountId;
+
+fn minimal() -> Vec<(String, String)> {
+    [
+        ("ACCOUNT_ID", "acc"),
+        ("DELEGATE_NAME", "team-a"),
+        ("DELEGATE_TOKEN", "000102030405060708090a0b0c0d0e0f"),
+        ("MANAGER_HOST_AND_PORT", "https://manager.example/gratis"),
+    ]
+    .map(|(k, v)| (k.to_owned(), v.to_owned()))
+    .to_vec()
+}
+
+fn with(extra: &[(&str, &str)]) -> Result<DelegateConfig, ConfigErrors> {
+    let extra = extra.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+    DelegateConfig::from_env(&minimal().into_iter().chain(extra).collect())
+}
+
+#[test]
+fn the_manager_path_is_kept_in_the_log_service_address() {
+    let config = with(&[]).unwrap();
+    assert_eq!(
+        config.log_service_url().as_str(),
+        "https://manager.example/gratis/log-service/"
+    );
+}
+
+#[test]
+fn empty_variables_count_as_absent() {
+    let config = with(&[
+        ("DELEGATE_TAGS", ""),
+        ("INIT_SCRIPT", ""),
+        ("DELEGATE_HTTP_PORT", ""),
+        ("PROXY_HOST", ""),
+    ]);
+    assert_eq!(config.unwrap(), with(&[]).unwrap());
+}
+
+#[test]
+fn every_missing_variable_is_named_in_one_go() {
+    let errors = DelegateConfig::from_env(&Env::default()).unwrap_err().to_string();
+    for name in [
+        "ACCOUNT_ID is not set",
+        "DELEGATE_NAME is not set",
+        "DELEGATE_TOKEN is not set",
+        "MANAGER_HOST_AND_PORT is not set",
+    ] {
+        assert!(errors.contains(name), "{errors}");
+    }
+    assert!(!errors.contains('\n'), "one line");
+}
+
+#[test]
+fn a_wrong_value_names_its_variable_and_the_remedy() {
+    for (name, value, part) in [
+        (
+            "DELEGATE_TOKEN",
+            "hunter2",
+            "DELEGATE_TOKEN is not a delegate token",
+        ),
+        (
+            "MANAGER_HOST_AND_PORT",
+            "app.harness.io",
+            "is not a URL; expected for example https://",
+        ),
+        ("MANAGER_HOST_AND_PORT", "ftp://x", "is not a URL"),
+        ("POLL_FOR_TASKS", "maybe", "POLL_FOR_TASKS must be true or false"),
+        ("DELEGATE_TYPE", "VM", "is not one of KUBERNETES, DOCKER"),
+        ("DELEGATE_HTTP_PORT", "99999", "DELEGATE_HTTP_PORT"),
+        ("DELEGATE_TASK_CAPACITY", "0", "at least 1"),
+        ("DELEGATE_NAME", "-x", "DELEGATE_NAME \"-x\" is not valid"),
+        (
+            "DELEGATE_TOKEN_FILE",
+            "/run/token",
+            "DELEGATE_TOKEN_FILE and DELEGATE_TOKEN are both set",
+        ),
+        (
+            "DELEGATE_CLIENT_CERTIFICATE_PATH",
+            "/c",
+            "DELEGATE_CLIENT_CERTIFICATE_KEY_PATH is not set",
+        ),
+        ("PROXY_HOST", "proxy", "PROXY_PORT is not set"),
+    ] {
+        let vars = minimal()
+            .into_iter()
+            .filter(|(k, _)| k != name)
+            .chain([(name.to_owned(), value.to_owned())]);
+        let errors = DelegateConfig::from_env(&vars.collect()).unwrap_err().to_string();
+        assert!(errors.contains(part), "{name}={value}: {errors}");
+        assert!(!errors.contains("hunter2"), "{errors}");
+    }
+}
+
+#[test]
+fn names_of_newer_and_older_images_are_understood() {
+    let vars = [
+        ("HARNESS_ACCOUNT_ID", "acc"),
+        ("HARNESS_DELEGATE_NAME", "team-a"),
+        ("ACCOUNT_SECRET", "000102030405060708090a0b0c0d0e0f"),
+        ("MANAGER_HOST_AND_PORT", "https://manager.example/gratis"),
+        ("JAVA_OPTS", "-Xms64M"),
+        ("LOGGING_LEVEL", "CHATTY"),
+    ];
+    let config = DelegateConfig::from_env(
+        &vars
+            .map(|(k, v)| (k.to_owned(), v.to_owned()))
+            .into_iter()
+            .collect(),
+    )
+    .unwrap();
+    assert_eq!(
+        config.log_level,
+        LogLevel::Debug,
+        "an unknown level is DEBUG, as in the official image"
+    );
+    assert_eq!(config.account_id, "acc".parse::<AccountId>().unwrap());
+}
+
+#[test]
+fn secrets_are_written_as_secrets() {
+    let config = with(&[
+        ("PROXY_HOST", "p"),
+        ("PROXY_PORT", "1"),
+        ("PROXY_USER", "u%40x"),
+        ("PROXY_PASSWORD", "p%25w"),
+    ])
+    .unwrap();
+    let login = config.proxy.as_ref().unwrap().credentials.clone().unwrap();
+    assert_eq!((login.user.as_str(), login.password.expose()), ("u@x", "p%w"));
+    let secret: Vec<_> = config
+        .to_env()
+        .into_iter()
+        .filter(|(_, v)| matches!(v, EnvValue::Secret(_)))
+        .map(|(k, _)| k)
+        .collect();
+    assert_eq!(secret, ["DELEGATE_TOKEN", "PROXY_USER", "PROXY_PASSWORD"]);
+    assert!(!format!("{config:?}").contains("p%w"));
+}
+
+prop_compose! {
+    fn any_proxy()(https in any::<bool>(), host in "[a-z]{1,10}", port in 1u16.., login in of(("[^\u{0}]{1,10}", "[^\u{0}]{0,10}"))) -> Proxy {
+        let credentials = login.map(|(user, password)| ProxyCredentials { user, password: Secret::new(password) });
+        Proxy { scheme: if https { ProxyScheme::Https } else { ProxyScheme::Http }, host, port, credentials }
+    }
+}
+
+prop_compose! {
+    fn any_config()(
+        base in ("[A-Za-z0-9_-]{1,22}", "[a-z0-9]([a-z0-9._-]{0,20}[a-z0-9])?", any::<[u8; 16]>(), of("/[a-z/]{1,20}")),
+        urls in ("https?://[a-z]{1,9}(:[1-9][0-9]{3})?(/[a-z]{1,5})?", of("https?://[a-z]{1,9}/[a-z]{1,5}/")),
+        texts in ("[^\u{0}]{0,20}", prop::collection::vec("[a-z0-9]([a-z0-9 =.]{0,9}[a-z0-9])?", 0..4), of("[a-z-]{1,9}"), of("(?s)[^\u{0}]{1,40}")),
+        flags in any::<[bool; 4]>(),
+        kinds in (0usize..5, 0usize..6, any::<bool>()),
+        http in (any::<[u8; 4]>(), any::<u16>()),
+        paths in ("/[a-z]{1,9}", of("/[a-z]{1,9}"), "/[a-z]{1,9}", of(("/[a-z]{1,9}", "/[a-z]{1,9}"))),
+        numbers in (of(1u32..), 0u64..1_000_000),
+        proxy in (of(any_proxy()), prop::collection::vec("[a-z.0-9/]{1,12}", 0..3)),
+    ) -> DelegateConfig {
+        let hex: String = base.2.iter().map(|b| format!("{b:02x}")).collect();
+        let token = base.3.map_or_else(|| TokenSource::Inline(hex.parse().unwrap()), |p| TokenSource::File(p.into()));
+        let mut config = DelegateConfig::new(base.0.parse().unwrap(), base.1.parse().unwrap(), token, urls.0.parse().unwrap());
+        config.log_service_url = Some(urls.1.map_or_else(|| config.log_service_url(), |u| u.parse().unwrap()));
+        config.description = texts.0;
+        config.tags = texts.1.iter().map(|t| t.parse().unwrap()).collect();
+        config.namespace = texts.2;
+        config.init_script = texts.3;
+        [config.poll_for_tasks, config.task_logs_to_stdout, config.block_shell_tasks, config.trust_all_certificates] = flags;
+        config.delegate_type = [DelegateType::Kubernetes, DelegateType::Docker, DelegateType::HelmDelegate, DelegateType::Ecs, DelegateType::ShellScript][kinds.0];
+        config.log_level = [LogLevel::Trace, LogLevel::Debug, LogLevel::Info, LogLevel::Warn, LogLevel::Error, LogLevel::Off][kinds.1];
+        config.log_format = if kinds.2 { LogFormat::Json } else { LogFormat::Text };
+        config.http_host = IpAddr::from(http.0);
+        config.http_port = http.1;
+        config.working_dir = paths.0.into();
+        config.shell = paths.1.map(Into::into);
+        config.ca_bundle_dir = paths.2.into();
+        config.client_certificate = paths.3.map(|(c, k)| ClientCertificate { certificate: c.into(), key: k.into() });
+        config.task_capacity = numbers.0;
+        config.grace_period = Duration::from_secs(numbers.1);
+        config.proxy = proxy.0;
+        config.no_proxy = proxy.1;
+        config
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_installed_is_what_is_parsed(config in any_config()) {
+        let vars: Vec<(String, String)> = config.to_env().into_iter().map(|(k, v)| (k.to_owned(), v.expose().to_owned())).collect();
+        let read = DelegateConfig::from_env(&vars.iter().cloned().collect()).unwrap();
+        prop_assert_eq!(&read, &config);
+        // And the same through the file that a host installation writes.
+        let file = crate::config::render_env_file(vars.iter().map(|(k, v)| (k.as_str(), v.as_str())));
+        let read = DelegateConfig::from_env(&crate::config::parse_env_file(&file).unwrap().into_iter().collect()).unwrap();
+        prop_assert_eq!(&read, &config);
+    }
+}

@@ -1,0 +1,7 @@
+//! The wire between a delegate and its manager: message types, the token, and the clients.
+//!
+//! Both sides use the same types, so the agent and the self-hosted manager cannot drift apart. Readers ignore unknown
+//! keys; writers send only the keys listed here, because other managers and other delegates speak this protocol too.
+
+pub mod token;
+pub mod wire;
