@@ -4,7 +4,7 @@
 //! because charts and compose files pass empty ones for what is not set.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Display};
+use std::fmt::{self, Display, Write as _};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -197,7 +197,10 @@ impl DelegateConfig {
         };
         let mut config = Self::new(account, name, token, manager);
         config.log_service_url = read.url("LOG_STREAMING_SERVICE_URL");
-        config.description = env.get("DELEGATE_DESCRIPTION").unwrap_or_default().to_owned();
+        config.description = env
+            .get("DELEGATE_DESCRIPTION")
+            .map(str::to_owned)
+            .unwrap_or_default();
         config.tags = read_tags(&mut read);
         config.delegate_type = read.parsed(&["DELEGATE_TYPE"]).unwrap_or(config.delegate_type);
         config.namespace = env.get("DELEGATE_NAMESPACE").map(str::to_owned);
@@ -466,7 +469,7 @@ fn percent_encode(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             encoded.push(char::from(byte));
         } else {
-            encoded.push_str(&format!("%{byte:02X}"));
+            let _ = write!(encoded, "%{byte:02X}");
         }
     }
     encoded

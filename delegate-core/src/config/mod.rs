@@ -32,9 +32,13 @@ pub const DEFAULT_WORKING_DIR: &str = "/opt/harness-delegate";
 pub const DEFAULT_CA_BUNDLE_DIR: &str = "/opt/harness-delegate/ca-bundle";
 
 /// Time for running tasks to finish after SIGTERM: the official chart's `terminationGracePeriodSeconds`.
-pub const DEFAULT_GRACE_PERIOD: Duration = Duration::from_secs(600);
+pub const DEFAULT_GRACE_PERIOD: Duration = Duration::from_mins(10);
 
 /// The settings of one delegate.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one switch of the environment contract"
+)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DelegateConfig {
     /// `ACCOUNT_ID`.

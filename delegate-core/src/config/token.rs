@@ -45,7 +45,11 @@ impl DelegateToken {
     pub fn generate() -> Result<Self, aws_lc_rs::error::Unspecified> {
         let mut key = Zeroizing::new([0u8; 16]);
         aws_lc_rs::rand::fill(key.as_mut())?;
-        let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+        let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0');
+        let hex: String = key
+            .iter()
+            .flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)])
+            .collect();
         Ok(Self(Secret::new(hex)))
     }
 

@@ -47,6 +47,13 @@ pub struct Claims {
     pub jti: String,
 }
 
+/// The part of the header that decides whether we can open it.
+#[derive(Deserialize)]
+struct Header {
+    alg: String,
+    enc: String,
+}
+
 /// Why a bearer token was not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
@@ -108,11 +115,6 @@ pub fn open(jwe: &str, token: &DelegateToken) -> Result<Claims, OpenError> {
         return Err(OpenError::Malformed);
     };
     let decode = |part: &str| BASE64URL.decode(part).map_err(|_| OpenError::Malformed);
-    #[derive(Deserialize)]
-    struct Header {
-        alg: String,
-        enc: String,
-    }
     let head: Header = serde_json::from_slice(&decode(header)?).map_err(|_| OpenError::Malformed)?;
     if head.alg != "dir" || head.enc != "A128GCM" {
         return Err(OpenError::Malformed);
