@@ -8,6 +8,7 @@
 #![deny(unsafe_code)]
 
 pub mod config;
+pub mod install;
 pub mod protocol;
 mod secret;
 

@@ -1,0 +1,209 @@
+//! Files of an installation: written whole or not at all, private from the first moment.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::{HostError, Layout, Record};
+
+/// Most of a log that is read for its last lines, bytes.
+const LOG_TAIL: u64 = 64 * 1024;
+
+/// Identity of a file without reading it: when all three are the same, so is the content.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileStamp {
+    /// Path as it was given.
+    pub path: PathBuf,
+    /// Bytes.
+    pub size: u64,
+    /// Last change, nanoseconds since the epoch.
+    pub modified: i128,
+}
+
+impl FileStamp {
+    /// The stamp of a file as it is now.
+    ///
+    /// # Errors
+    /// When the file cannot be looked at.
+    pub fn of(path: &Path) -> io::Result<Self> {
+        let meta = fs::metadata(path)?;
+        let modified = i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec());
+        Ok(Self {
+            path: path.to_owned(),
+            size: meta.len(),
+            modified,
+        })
+    }
+}
+
+/// SHA-256 of a file, in hex.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn digest_file(path: &Path) -> io::Result<String> {
+    let mut hasher = Sha256::new();
+    let mut file = File::open(path)?;
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let count = file.read(&mut buffer)?;
+        if count == 0 {
+            break;
+        }
+        hasher.update(&buffer[..count]);
+    }
+    Ok(hasher
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
+}
+
+pub(super) fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> HostError {
+    let path = path.to_owned();
+    move |source| HostError::Io { action, path, source }
+}
+
+/// The text of a file; `None` when there is none.
+pub(super) fn read(path: &Path) -> Result<Option<String>, HostError> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed("read", path)(error)),
+    }
+}
+
+/// Puts `content` in place of a file, atomically; says whether that changed anything.
+pub(super) fn replace(path: &Path, content: &[u8], mode: u32) -> Result<bool, HostError> {
+    let same_mode = fs::metadata(path).is_ok_and(|meta| meta.mode() & 0o7777 == mode);
+    if same_mode && fs::read(path).is_ok_and(|old| old == content) {
+        return Ok(false);
+    }
+    let fresh = beside(path);
+    let write = || {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(mode)
+            .open(&fresh)?;
+        file.set_permissions(Permissions::from_mode(mode))?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&fresh, path)
+    };
+    write().map_err(failed("write", path)).map(|()| true)
+}
+
+/// Copies the program unless the same one was copied before. Returns its digest, both stamps, and whether it changed.
+pub(super) fn copy_program(
+    source: &Path,
+    layout: &Layout,
+    previous: Option<&Record>,
+) -> Result<(String, FileStamp, FileStamp, bool), HostError> {
+    let target = layout.program();
+    let stamp = FileStamp::of(source).map_err(failed("read the program", source))?;
+    let untouched = |old: &&Record| FileStamp::of(&target).is_ok_and(|now| now == old.installed);
+    let old = previous.filter(untouched);
+    if let Some(old) = old.filter(|old| old.source == stamp) {
+        return Ok((old.binary_digest.clone(), stamp, old.installed.clone(), false));
+    }
+    let digest = digest_file(source).map_err(failed("read the program", source))?;
+    if let Some(old) = old.filter(|old| old.binary_digest == digest) {
+        return Ok((digest, stamp, old.installed.clone(), false));
+    }
+    let fresh = beside(&target);
+    let copy = || {
+        fs::copy(source, &fresh)?;
+        fs::set_permissions(&fresh, Permissions::from_mode(0o755))?;
+        File::open(&fresh)?.sync_all()?;
+        fs::rename(&fresh, &target)?;
+        FileStamp::of(&target)
+    };
+    let installed = copy().map_err(failed("write the program", &target))?;
+    Ok((digest, stamp, installed, true))
+}
+
+/// Digest of the installed program; read again only when somebody has touched the file.
+pub(super) fn digest_if_changed(program: &Path, record: &Record) -> Result<Option<String>, HostError> {
+    match FileStamp::of(program) {
+        Ok(now) if now == record.installed => Ok(Some(record.binary_digest.clone())),
+        Ok(_) => digest_file(program)
+            .map(Some)
+            .map_err(failed("read the program", program)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed("read the program", program)(error)),
+    }
+}
+
+pub(super) fn create_private_folder(path: &Path) -> Result<(), HostError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(failed("create", path))
+}
+
+/// Whether a folder has anything in it; no when it does not exist.
+pub(super) fn is_occupied(path: &Path) -> Result<bool, HostError> {
+    match fs::read_dir(path) {
+        Ok(mut entries) => Ok(entries.next().is_some()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(failed("read", path)(error)),
+    }
+}
+
+pub(super) fn remove_file(path: &Path) -> Result<(), HostError> {
+    absent_is_fine(fs::remove_file(path)).map_err(failed("remove", path))
+}
+
+pub(super) fn remove_folder(path: &Path) -> Result<(), HostError> {
+    absent_is_fine(fs::remove_dir_all(path)).map_err(failed("remove", path))
+}
+
+/// Removes a folder; what its owner put there himself stays, and the folder with it.
+pub(super) fn remove_empty_folder(path: &Path) -> Result<(), HostError> {
+    match absent_is_fine(fs::remove_dir(path)) {
+        Err(error) if error.kind() != io::ErrorKind::DirectoryNotEmpty => Err(failed("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
+    result.or_else(|error| {
+        if error.kind() == io::ErrorKind::NotFound {
+            Ok(())
+        } else {
+            Err(error)
+        }
+    })
+}
+
+/// The last `count` lines of a log, without reading all of it; empty when there is none.
+pub(super) fn last_lines(path: &Path, count: usize) -> Vec<String> {
+    let read = || {
+        let mut file = File::open(path)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(LOG_TAIL)))?;
+        let mut tail = Vec::new();
+        file.take(LOG_TAIL).read_to_end(&mut tail)?;
+        io::Result::Ok(tail)
+    };
+    let tail = read().unwrap_or_default();
+    let text = String::from_utf8_lossy(&tail);
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(count)..]
+        .iter()
+        .map(|line| (*line).to_owned())
+        .collect()
+}
+
+/// A fresh name in the same folder, so that a rename stays on one file system.
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.new", std::process::id()));
+    path.with_file_name(name)
+}

@@ -1,0 +1,350 @@
+//! A delegate as a service of this machine.
+//!
+//! Everything lives in one folder: the program, its environment file (mode 0600), the service's record, its log and the
+//! agent's working folder. The service is a systemd unit where systemd runs, else a supervisor process of our own that
+//! leads its own session, so that it outlives whoever started it, and that is found again by the lock it holds.
+//!
+//! May touch: its folder, and the unit file of systemd. Every step can be repeated: an installation that was cut off is
+//! completed by installing again, and removing what is not there is no error. All functions block; call them from a
+//! thread that may.
+
+mod files;
+mod layout;
+mod service;
+pub mod supervisor;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use files::{FileStamp, digest_file};
+pub use layout::Layout;
+use serde::{Deserialize, Serialize};
+pub use service::ServiceKind;
+
+use crate::config::{DelegateConfig, EnvValue, parse_env_file, render_env_file};
+
+/// What is to be installed.
+#[derive(Debug, Clone)]
+pub struct HostSpec {
+    /// Settings of the delegate. Its working folder is set by the installation.
+    pub config: DelegateConfig,
+    /// Further variables of the owner; they lose against the settings' own.
+    pub extra_env: BTreeMap<String, String>,
+    /// The program to copy.
+    pub binary: PathBuf,
+    /// Folder of the installation.
+    pub directory: PathBuf,
+    /// How it is kept running.
+    pub service: ServiceKind,
+    /// User it runs as, with systemd; the installing user when absent.
+    pub user: Option<String>,
+    /// Facts of the owner, kept beside the installation and given back by [`observe`].
+    pub notes: BTreeMap<String, String>,
+}
+
+/// What is kept about an installation, beside it. Holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Name of the delegate.
+    pub name: String,
+    /// Version of the program that installed it.
+    pub version: String,
+    /// How it is kept running.
+    pub service: ServiceKind,
+    /// User it runs as.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// The program as it was copied: SHA-256 in hex.
+    pub binary_digest: String,
+    /// The program's source when it was copied; tells without reading it whether it is still the same.
+    pub source: FileStamp,
+    /// The copy when it was made.
+    pub installed: FileStamp,
+    /// Facts of the owner.
+    #[serde(default)]
+    pub notes: BTreeMap<String, String>,
+}
+
+/// What is there.
+#[derive(Debug, Clone)]
+pub struct Observed {
+    /// The record, as found.
+    pub record: Record,
+    /// The environment file's variables, in order. Contains secrets.
+    pub env: Vec<(String, crate::Secret)>,
+    /// Whether the service runs.
+    pub running: bool,
+    /// Address of health and metrics, when the agent has announced it.
+    pub http_address: Option<SocketAddr>,
+    /// Digest of the program found; the recorded one when the file is untouched since.
+    pub binary_digest: Option<String>,
+}
+
+/// What went wrong, with what was tried.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// A file or folder could not be read or written.
+    #[error("cannot {action} {path}: {source}", path = path.display())]
+    Io {
+        /// What was tried, for example `write`.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The folder belongs to something else.
+    #[error("{path} is not empty and holds no delegate; choose another directory, or empty it", path = .0.display())]
+    Foreign(PathBuf),
+    /// The folder belongs to a delegate of another name.
+    #[error("{path} already holds the delegate {found:?}; give {wanted:?} a directory of its own", path = path.display())]
+    Taken {
+        /// The folder.
+        path: PathBuf,
+        /// Delegate that is there.
+        found: String,
+        /// Delegate that was to be installed.
+        wanted: String,
+    },
+    /// The record or the environment file cannot be understood.
+    #[error("{path} is damaged: {problem}; install again to repair it", path = path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it; no value of it.
+        problem: String,
+    },
+    /// The service manager said no.
+    #[error("{command} failed: {output}")]
+    Service {
+        /// Command that was run.
+        command: String,
+        /// Its last output.
+        output: String,
+    },
+    /// The service did not come up.
+    #[error("the supervisor did not start within {} s; see {log}", waited.as_secs(), log = log.display())]
+    NotStarted {
+        /// How long it was waited for.
+        waited: Duration,
+        /// Log to look at.
+        log: PathBuf,
+    },
+    /// The service did not end.
+    #[error("the delegate still runs {} s after it was asked to stop (process {pid}); its tasks may be longer than its grace period", waited.as_secs())]
+    NotStopped {
+        /// Process that is still there.
+        pid: i32,
+        /// How long it was waited for.
+        waited: Duration,
+    },
+}
+
+/// Whether an installation changed anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// All was as asked.
+    None,
+    /// Files changed, the service was started or restarted.
+    Restarted,
+}
+
+/// Installs, or brings an installation to `spec`: files first, then the service, restarted with drain if anything
+/// it reads has changed.
+///
+/// # Errors
+/// The first step that failed; everything before it stays, and the next call goes on from there.
+pub fn install(spec: &HostSpec) -> Result<Change, HostError> {
+    let layout = Layout::new(&spec.directory);
+    let previous = read_record(&layout)?;
+    match &previous {
+        Some(record) if record.name != spec.config.name.as_str() => {
+            return Err(HostError::Taken {
+                path: spec.directory.clone(),
+                found: record.name.clone(),
+                wanted: spec.config.name.to_string(),
+            });
+        }
+        None if files::is_occupied(&spec.directory)? => {
+            return Err(HostError::Foreign(spec.directory.clone()));
+        }
+        _ => {}
+    }
+    layout.create()?;
+    if previous.is_none() {
+        // The claim comes first: an installation cut off right after it is found and completed.
+        write_record(&layout, &claim(spec))?;
+    }
+    let (binary_digest, source, installed, binary_changed) =
+        files::copy_program(&spec.binary, &layout, previous.as_ref())?;
+    let env_changed = files::replace(&layout.env_file(), env_file(spec, &layout).as_bytes(), 0o600)?;
+    let record = Record {
+        binary_digest,
+        source,
+        installed,
+        ..claim(spec)
+    };
+    let unit_changed = service::write_definition(&record, &layout, spec.config.grace_period)?;
+    let moved = previous.as_ref().is_some_and(|old| old.service != record.service);
+    if let Some(old) = previous.as_ref().filter(|_| moved) {
+        service::stop(old, &layout, stop_limit(spec.config.grace_period))?;
+        service::remove_definition(old)?;
+    }
+    write_record(&layout, &record)?;
+    let running = service::is_running(&record, &layout)?;
+    if running && !(env_changed || binary_changed || unit_changed || moved) {
+        return Ok(Change::None);
+    }
+    service::stop(&record, &layout, stop_limit(spec.config.grace_period))?;
+    service::start(&record, &layout)?;
+    Ok(Change::Restarted)
+}
+
+/// Stops the delegate with drain and removes everything the installation made.
+///
+/// `grace` bounds the drain. Does nothing when nothing is there.
+///
+/// # Errors
+/// When it cannot be stopped or removed; nothing is removed before it has stopped.
+pub fn uninstall(directory: &Path, grace: Duration) -> Result<(), HostError> {
+    let layout = Layout::new(directory);
+    let Some(record) = read_record(&layout)? else {
+        return if files::is_occupied(directory)? {
+            Err(HostError::Foreign(directory.to_owned()))
+        } else {
+            Ok(())
+        };
+    };
+    service::stop(&record, &layout, stop_limit(grace))?;
+    service::remove_definition(&record)?;
+    layout.remove()
+}
+
+/// Starts an installed delegate; does nothing when it runs.
+///
+/// # Errors
+/// When nothing is installed there, or it does not start.
+pub fn start(directory: &Path) -> Result<(), HostError> {
+    let (layout, record) = installed(directory)?;
+    service::start(&record, &layout)
+}
+
+/// Stops an installed delegate with drain; does nothing when it does not run.
+///
+/// # Errors
+/// When nothing is installed there, or it does not stop.
+pub fn stop(directory: &Path, grace: Duration) -> Result<(), HostError> {
+    let (layout, record) = installed(directory)?;
+    service::stop(&record, &layout, stop_limit(grace))
+}
+
+/// Looks at an installation; `None` when there is none.
+///
+/// # Errors
+/// When the folder cannot be read or its record is damaged: that is not the same as nothing there.
+pub fn observe(directory: &Path) -> Result<Option<Observed>, HostError> {
+    let layout = Layout::new(directory);
+    let Some(record) = read_record(&layout)? else {
+        return Ok(None);
+    };
+    let env = match files::read(&layout.env_file())? {
+        None => Vec::new(),
+        Some(text) => parse_env_file(&text)
+            .map_err(|error| HostError::Damaged {
+                path: layout.env_file(),
+                problem: error.to_string(),
+            })?
+            .into_iter()
+            .map(|(name, value)| (name, crate::Secret::new(value)))
+            .collect(),
+    };
+    let binary_digest = files::digest_if_changed(&layout.program(), &record)?;
+    let running = service::is_running(&record, &layout)?;
+    let http_address = files::read(&layout.http_address())?.and_then(|text| text.trim().parse().ok());
+    Ok(Some(Observed {
+        record,
+        env,
+        running,
+        http_address: http_address.filter(|_| running),
+        binary_digest,
+    }))
+}
+
+/// The last lines of the delegate's log, oldest first.
+pub fn last_log_lines(directory: &Path, count: usize) -> Vec<String> {
+    files::last_lines(&Layout::new(directory).log(), count)
+}
+
+/// The variables the installation writes, in the order of the file.
+pub fn env_of(spec: &HostSpec) -> Vec<(String, EnvValue)> {
+    let layout = Layout::new(&spec.directory);
+    let mut config = spec.config.clone();
+    config.working_dir = layout.working_dir();
+    let own = config.to_env();
+    let mut vars: Vec<(String, EnvValue)> = spec
+        .extra_env
+        .iter()
+        .filter(|(name, _)| own.iter().all(|(own, _)| own != name))
+        .map(|(name, value)| (name.clone(), EnvValue::Plain(value.clone())))
+        .collect();
+    vars.splice(
+        0..0,
+        own.into_iter().map(|(name, value)| (name.to_owned(), value)),
+    );
+    vars
+}
+
+fn env_file(spec: &HostSpec, _layout: &Layout) -> String {
+    let vars = env_of(spec);
+    render_env_file(vars.iter().map(|(name, value)| (name.as_str(), value.expose())))
+}
+
+/// A stop takes the drain, and a little for the process to end.
+fn stop_limit(grace: Duration) -> Duration {
+    grace + Duration::from_secs(10)
+}
+
+fn claim(spec: &HostSpec) -> Record {
+    Record {
+        name: spec.config.name.to_string(),
+        version: crate::VERSION.to_owned(),
+        service: spec.service,
+        user: spec.user.clone(),
+        binary_digest: String::new(),
+        source: FileStamp::default(),
+        installed: FileStamp::default(),
+        notes: spec.notes.clone(),
+    }
+}
+
+fn installed(directory: &Path) -> Result<(Layout, Record), HostError> {
+    let layout = Layout::new(directory);
+    let record = read_record(&layout)?.ok_or_else(|| HostError::Io {
+        action: "find a delegate in",
+        path: directory.to_owned(),
+        source: std::io::ErrorKind::NotFound.into(),
+    })?;
+    Ok((layout, record))
+}
+
+fn read_record(layout: &Layout) -> Result<Option<Record>, HostError> {
+    let Some(text) = files::read(&layout.record())? else {
+        return Ok(None);
+    };
+    serde_json::from_str(&text)
+        .map(Some)
+        .map_err(|error| HostError::Damaged {
+            path: layout.record(),
+            problem: error.to_string(),
+        })
+}
+
+fn write_record(layout: &Layout, record: &Record) -> Result<(), HostError> {
+    let text = serde_json::to_string_pretty(record).map_err(|error| HostError::Damaged {
+        path: layout.record(),
+        problem: error.to_string(),
+    })?;
+    files::replace(&layout.record(), text.as_bytes(), 0o600).map(|_| ())
+}

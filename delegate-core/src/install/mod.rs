@@ -1,0 +1,7 @@
+//! What an installation consists of. Shared by the Terraform provider and the `harness-delegate` program, so that
+//! both install the same thing.
+
+pub mod host;
+
+/// File in the working folder in which a running agent announces the address of health and metrics.
+pub const HTTP_ADDRESS_FILE: &str = "http-address";
