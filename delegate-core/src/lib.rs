@@ -9,8 +9,10 @@
 
 pub mod config;
 pub mod install;
+pub mod process;
 pub mod protocol;
 mod secret;
+pub mod task;
 
 pub use secret::Secret;
 

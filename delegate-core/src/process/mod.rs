@@ -1,0 +1,38 @@
+//! Child processes: the one way to start, watch and end another program.
+//!
+//! A [`Command`] describes the program; [`Command::run`] hands its output line by line to a [`LineSink`],
+//! [`Command::capture`] keeps it. Either way the child gets its own session, an environment built from an allowlist
+//! ([`Environment`]), a private umask, no core dumps and no inherited file descriptors; its output is drained while it
+//! runs and passes a [`mask::Masker`]; and when it is over — by itself, by timeout or by cancellation — nothing it
+//! started is left running.
+//!
+//! The room knows nothing of tasks, delegates or managers. Everything that differs between operating systems is behind
+//! the functions of `linux` and `other`, which are the same; only `linux` is exercised by tests.
+//!
+//! Failing to *start* or to *watch* a child is a [`ProcessError`]. A child that fails is not an error here: the
+//! [`Exit`] says how it ended.
+
+mod command;
+mod environment;
+mod error;
+mod exit;
+mod lines;
+pub mod mask;
+mod output;
+mod supervise;
+
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "linux")]
+use linux as platform;
+#[cfg(not(target_os = "linux"))]
+mod other;
+#[cfg(not(target_os = "linux"))]
+use other as platform;
+
+pub use command::{Captured, Command, Limits};
+pub use environment::{Environment, InvalidName, MARK, is_valid_name};
+pub use error::ProcessError;
+pub use exit::{Exit, Reason, Status};
+pub use lines::{Line, LineSink, MAX_LINE_BYTES, Stream, TRUNCATED_SUFFIX};
+pub use platform::{become_subreaper, kill_marked};
