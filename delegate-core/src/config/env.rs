@@ -363,6 +363,7 @@ impl DelegateConfig {
             TokenSource::File(path) => {
                 vars.push(("DELEGATE_TOKEN_FILE", EnvValue::Plain(path.display().to_string())));
             }
+            TokenSource::Elsewhere => {}
         }
         if let Some(login) = self.proxy.as_ref().and_then(|proxy| proxy.credentials.as_ref()) {
             vars.push((

@@ -151,6 +151,8 @@ pub enum TokenSource {
     Inline(DelegateToken),
     /// In a file, which may be replaced while the delegate runs.
     File(PathBuf),
+    /// Given to the delegate in another way, for example by a Secret of its owner: an installer writes nothing.
+    Elsewhere,
 }
 
 /// How a delegate was installed, as managers show it.

@@ -26,6 +26,7 @@ const KNOWN_KINDS: &[(&str, &str, bool)] = &[
     ("NetworkPolicy", "networkpolicies", true),
     ("Pod", "pods", true),
     ("PodDisruptionBudget", "poddisruptionbudgets", true),
+    ("ReplicaSet", "replicasets", true),
     ("Role", "roles", true),
     ("RoleBinding", "rolebindings", true),
     ("Secret", "secrets", true),

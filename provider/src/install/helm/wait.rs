@@ -1,0 +1,161 @@
+//! Waiting for a release to become what was asked for, and saying why when it does not.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{HelmError, HelmSpec, Observed, observe, selector};
+use crate::install::cluster::{Connection, PodReport, events_of, pods_of, troubles_of};
+
+/// Between two looks at the cluster.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Longest wait for the pods of a removed release: a drain of the chart's default grace period, and a little.
+const GONE_LIMIT: Duration = Duration::from_secs(630);
+
+/// How far to wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// Not at all.
+    Installed,
+    /// Until Kubernetes calls the pods ready.
+    Ready,
+    /// Until every delegate says of itself that it is connected to its manager.
+    Connected,
+}
+
+/// Why the wait ended without success.
+#[derive(Debug, thiserror::Error)]
+pub enum WaitError {
+    /// The time was over.
+    #[error("{0}")]
+    TimedOut(String),
+    /// It was asked to stop.
+    #[error("interrupted while waiting for the delegate; what was installed is kept, and the next apply goes on from there")]
+    Stopped,
+    /// Looking failed.
+    #[error(transparent)]
+    Helm(#[from] HelmError),
+}
+
+/// Waits until the release is as far as asked. Returns what is there then.
+///
+/// # Errors
+/// When the time is over, with the state, the events and the last log lines of the pods; when it was asked to stop.
+pub async fn wait(
+    cluster: &Connection,
+    spec: &HelmSpec,
+    port: u16,
+    until: Until,
+    limit: Duration,
+    stop: &CancellationToken,
+) -> Result<Observed, WaitError> {
+    let deadline = Instant::now() + limit;
+    loop {
+        let seen = observe(cluster, spec, port).await?;
+        let rolled_out = rolled_out(cluster, spec, &seen).await?;
+        if let Some(seen) = seen.as_ref().filter(|seen| until == Until::Installed || (rolled_out && reached(seen, until))) {
+            return Ok(seen.clone());
+        }
+        if Instant::now() >= deadline {
+            return Err(WaitError::TimedOut(why_not(cluster, spec, seen.as_ref(), until, limit).await));
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Err(WaitError::Stopped),
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+    }
+}
+
+fn reached(seen: &Observed, until: Until) -> bool {
+    let staying: Vec<&PodReport> = seen.pods.iter().filter(|pod| !pod.leaving).collect();
+    let wanted = seen.replicas as usize;
+    let fits = |pod: &&&PodReport| match until {
+        Until::Installed => true,
+        Until::Ready => pod.ready,
+        Until::Connected => pod.connected == Some(true),
+    };
+    // No more pods than asked for: the ones of the last revision must be on their way out.
+    staying.len() == wanted && staying.iter().filter(fits).count() == wanted
+}
+
+/// Whether the Deployment's controller has seen the newest revision and replaced every pod of the last one.
+async fn rolled_out(cluster: &Connection, spec: &HelmSpec, seen: &Option<Observed>) -> Result<bool, HelmError> {
+    let Some(seen) = seen else { return Ok(false) };
+    let Some(deployment) = deployment_of(cluster, spec, seen).await? else { return Ok(false) };
+    let number = |pointer: &str| deployment.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
+    let current = number("/status/observedGeneration") >= number("/metadata/generation");
+    Ok(current && number("/status/updatedReplicas") >= u64::from(seen.replicas))
+}
+
+async fn deployment_of(cluster: &Connection, spec: &HelmSpec, seen: &Observed) -> Result<Option<Value>, HelmError> {
+    let objects = super::manifest::objects(&seen.record.manifest).map_err(HelmError::Values)?;
+    let Some(deployment) = objects.iter().find(|object| object["kind"] == "Deployment") else { return Ok(None) };
+    let live = cluster.live(deployment, &spec.namespace).await?;
+    Ok(live.and_then(|live| serde_json::to_value(live).ok()))
+}
+
+/// The text of a wait that failed: what was awaited, what is there, and where to look.
+async fn why_not(
+    cluster: &Connection,
+    spec: &HelmSpec,
+    seen: Option<&Observed>,
+    until: Until,
+    limit: Duration,
+) -> String {
+    let goal = match until {
+        Until::Installed => "installed",
+        Until::Ready => "ready",
+        Until::Connected => "connected to its manager",
+    };
+    let (name, namespace) = (&spec.config.name, &spec.namespace);
+    let mut text = format!("the delegate {name} in the namespace {namespace} was not {goal} within {} s", limit.as_secs());
+    let Some(seen) = seen else { return format!("{text}: there is no release {}", spec.release) };
+    let count = |fits: fn(&PodReport) -> bool| seen.pods.iter().filter(|pod| !pod.leaving && fits(pod)).count();
+    text.push_str(&format!(
+        ": {} of {} pods are ready, {} say that they are connected",
+        count(|pod| pod.ready),
+        seen.replicas,
+        count(|pod| pod.connected == Some(true)),
+    ));
+    if until == Until::Connected && count(|pod| pod.ready) > 0 {
+        text.push_str(&format!("; check that {} can be reached from the pods and that the token is valid", spec.config.manager_url));
+    }
+    if seen.pods.is_empty()
+        && let Ok(Some(deployment)) = deployment_of(cluster, spec, seen).await
+    {
+        // No pod at all: the reason (a quota, an admission hook) is told to the ReplicaSet.
+        for name in replica_sets(cluster, spec, &deployment).await {
+            for line in events_of(cluster, namespace, &name).await {
+                text.push_str(&format!("\n  event of {name}: {line}"));
+            }
+        }
+    }
+    text.push_str(&troubles_of(cluster, namespace, &seen.pods).await);
+    text
+}
+
+async fn replica_sets(cluster: &Connection, spec: &HelmSpec, deployment: &Value) -> Vec<String> {
+    let Some(labels) = selector(deployment) else { return Vec::new() };
+    let sets = cluster.list(("apps/v1", "ReplicaSet"), &spec.namespace, &labels).await.unwrap_or_default();
+    sets.into_iter().filter_map(|set| set.metadata.name).collect()
+}
+
+/// Waits until no pod with these labels is left, so that a removed delegate has really drained.
+pub(super) async fn until_no_pod(
+    cluster: &Connection,
+    namespace: &str,
+    labels: &str,
+    stop: &CancellationToken,
+) -> Result<(), HelmError> {
+    let deadline = Instant::now() + GONE_LIMIT;
+    while !pods_of(cluster, namespace, labels, 0).await?.is_empty() && Instant::now() < deadline {
+        tokio::select! {
+            () = stop.cancelled() => return Err(HelmError::Stopped { command: json!("wait for the pods to drain").to_string() }),
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+    }
+    Ok(())
+}
