@@ -19,6 +19,7 @@
     "INIT_SCRIPT" ($v.initScript | default "")
     "JAVA_OPTS" ($v.javaOpts | default "")
     "CLIENT_TOOLS_DOWNLOAD_DISABLED" "true"
+    "DELEGATE_GRACE_PERIOD_SECONDS" (include "harness-delegate.drainSeconds" .)
 -}}
 {{- if eq (toString $v.nextGen) "false" -}}
 {{- $_ := set $env "DELEGATE_GROUP_NAME" $v.delegateName -}}
@@ -41,6 +42,13 @@
 {{- end -}}
 {{- end -}}
 {{- toYaml $env -}}
+{{- end -}}
+
+{{/* How long the delegate lets its tasks run on: shorter than the pod's own grace, so that it can still end what is left and
+     report it before it is killed itself. */}}
+{{- define "harness-delegate.drainSeconds" -}}
+{{- $grace := int .Values.terminationGracePeriodSeconds -}}
+{{- max (sub $grace 10) (div $grace 2) -}}
 {{- end -}}
 
 {{/* Empty when the token is in a Secret of somebody else. */}}

@@ -36,6 +36,9 @@
 {{- if and (or $v.proxyUser $v.proxyPassword $v.existingProxySecret) (not $v.proxyHost) -}}
 {{- $wrong = append $wrong "proxyHost is missing: there are credentials for a proxy, but no proxy" -}}
 {{- end -}}
+{{- if and $v.proxyHost (not $v.proxyPort) -}}
+{{- $wrong = append $wrong "proxyPort is missing: proxyHost needs it" -}}
+{{- end -}}
 
 {{- if and (regexMatch "^[A-Z][A-Z_]*$" $v.k8sPermissionsType) (not (has $v.k8sPermissionsType (list "CLUSTER_ADMIN" "CLUSTER_VIEWER" "NAMESPACE_ADMIN"))) -}}
 {{- $wrong = append $wrong (printf "k8sPermissionsType %q is not known: use CLUSTER_ADMIN, CLUSTER_VIEWER, NAMESPACE_ADMIN or the name of a Role" $v.k8sPermissionsType) -}}
