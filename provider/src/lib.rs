@@ -1,2 +1,10 @@
 //! x
 pub mod install;
+//! The Terraform provider for Harness-compatible delegates.
+//!
+//! [`plugin`] is being a Terraform plugin at all: handshake, mutual TLS, serving, logging. It knows nothing of
+//! the rest.
+
+#![forbid(unsafe_code)]
+
+pub mod plugin;

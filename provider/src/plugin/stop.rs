@@ -1,0 +1,65 @@
+//! Cancellation of the work in flight, again and again.
+//!
+//! Terraform turns the first Ctrl-C into `StopProvider`: whatever waits should stop waiting and hand back the
+//! state it has. The server lives on, because those answers are still to be delivered and more calls may follow.
+//! So a stop ends the generation of work that was running when it came, and the next call starts a fresh one.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio_util::sync::CancellationToken;
+
+/// A cancellation that can be fired more than once. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct StopSignal {
+    current: Arc<Mutex<CancellationToken>>,
+}
+
+impl StopSignal {
+    /// A signal that has not fired.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The token for work that starts now. It is cancelled by the next [`stop`](Self::stop), and stays so.
+    pub fn token(&self) -> CancellationToken {
+        self.current
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Cancels every token handed out so far; tokens asked for from now on are live.
+    pub fn stop(&self) {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *current).cancel();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stop_cancels_running_work_and_leaves_later_work_alone() {
+        let signal = StopSignal::new();
+        let running = signal.token();
+        let also_running = signal.clone().token();
+
+        signal.stop();
+
+        assert!(running.is_cancelled() && also_running.is_cancelled());
+        let later = signal.token();
+        assert!(!later.is_cancelled());
+        signal.clone().stop();
+        assert!(later.is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn a_stop_wakes_whoever_waits() {
+        let signal = StopSignal::new();
+        let token = signal.token();
+        let waiter = tokio::spawn(async move { token.cancelled().await });
+        signal.stop();
+        waiter.await.expect("the waiter ends");
+    }
+}
