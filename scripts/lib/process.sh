@@ -34,15 +34,22 @@ start_process() {
 
 # stop_process PIDFILE [SECONDS]: asks it to end, waits for it, kills it when the time is over.
 stop_process() {
-  local pid rest
+  local pid _
   if is_running "$1"; then
-    read -r pid rest <"$1"
+    read -r pid _ <"$1"
     kill -TERM "$pid" 2>/dev/null || true
-    if ! wait_until "${2:-20}" not is_running "$1"; then
-      say "process $pid did not end by itself, killing it"
-      kill -KILL "$pid" 2>/dev/null || true
-      wait_until 10 not is_running "$1" || die "process $pid cannot be killed ($rest)" "look at it with: ps -o pid,stat,wchan,args -p $pid"
-    fi
+    wait_until "${2:-20}" not is_running "$1" || say "process $pid did not end by itself, killing it"
+  fi
+  kill_process "$1"
+}
+
+# kill_process PIDFILE: for one whose state is thrown away with it.
+kill_process() {
+  local pid _
+  if is_running "$1"; then
+    read -r pid _ <"$1"
+    kill -KILL "$pid" 2>/dev/null || true
+    wait_until 10 not is_running "$1" || die "process $pid cannot be killed" "look at it with: ps -o pid,stat,wchan,args -p $pid"
   fi
   rm -f "$1"
 }
