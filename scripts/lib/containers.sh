@@ -37,3 +37,12 @@ unmount_below() {
       umount -l "$(printf '%b' "$point")" 2>/dev/null || true
     done
 }
+
+# remove_cgroups NAME: the groups of this name and below it. Only empty ones can be removed, so none that is in use is;
+# and only those at the top are looked at: clusters that run in containers have theirs further down.
+remove_cgroups() {
+  local top
+  for top in "/sys/fs/cgroup/$1" /sys/fs/cgroup/*/"$1"; do
+    [[ ! -d $top ]] || find "$top" -depth -type d -exec rmdir {} \; 2>/dev/null || true
+  done
+}
