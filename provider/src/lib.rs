@@ -1,5 +1,3 @@
-//! x
-pub mod install;
 //! The Terraform provider for Harness-compatible delegates.
 //!
 //! [`plugin`] is being a Terraform plugin at all: handshake, mutual TLS, serving, logging. It knows nothing of
@@ -7,4 +5,5 @@ pub mod install;
 
 #![forbid(unsafe_code)]
 
+pub mod install;
 pub mod plugin;

@@ -31,7 +31,10 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { timeout: None, grace: DEFAULT_GRACE }
+        Self {
+            timeout: None,
+            grace: DEFAULT_GRACE,
+        }
     }
 }
 
@@ -144,7 +147,11 @@ impl Command {
     /// ended and the output has been taken, or given up ([`Exit::output_complete`]).
     ///
     /// Dropping the future kills the child and its group.
-    pub async fn run(self, cancel: &CancellationToken, sink: &mut dyn LineSink) -> Result<Exit, ProcessError> {
+    pub async fn run(
+        self,
+        cancel: &CancellationToken,
+        sink: &mut dyn LineSink,
+    ) -> Result<Exit, ProcessError> {
         let masker = self.masker.clone();
         self.consume(cancel, &mut LineConsumer::new(&masker, sink)).await
     }
@@ -154,7 +161,12 @@ impl Command {
         let mut kept = Capture::new(&self.masker, limit);
         let exit = self.consume(cancel, &mut kept).await?;
         let (stdout, stderr, truncated) = kept.finish();
-        Ok(Captured { exit, stdout, stderr, truncated })
+        Ok(Captured {
+            exit,
+            stdout,
+            stderr,
+            truncated,
+        })
     }
 
     async fn consume(
@@ -163,11 +175,16 @@ impl Command {
         consumer: &mut impl Consumer,
     ) -> Result<Exit, ProcessError> {
         let command = self.prepare()?;
-        let (child, pipes) = Child::spawn(command, &self.mark).await.map_err(|source| self.spawn_error(source))?;
+        let (child, pipes) = Child::spawn(command, &self.mark)
+            .await
+            .map_err(|source| self.spawn_error(source))?;
         let output = Output::drain(pipes, self.stdin.take());
         supervise(child, self.limits, cancel, output, consumer)
             .await
-            .map_err(|source| ProcessError::Watch { command: self.to_string(), source })
+            .map_err(|source| ProcessError::Watch {
+                command: self.to_string(),
+                source,
+            })
     }
 
     fn prepare(&mut self) -> Result<std::process::Command, ProcessError> {
@@ -180,13 +197,20 @@ impl Command {
                 Err(_) => Some("cannot be read"),
             };
             if let Some(problem) = problem {
-                return Err(ProcessError::WorkingDir { path: dir.clone(), problem });
+                return Err(ProcessError::WorkingDir {
+                    path: dir.clone(),
+                    problem,
+                });
             }
         }
         self.environment.set(MARK, &self.mark);
         let mut command = std::process::Command::new(&self.program);
         command.args(&self.args).env_clear().envs(self.environment.iter());
-        command.stdin(if self.stdin.is_some() { Stdio::piped() } else { Stdio::null() });
+        command.stdin(if self.stdin.is_some() {
+            Stdio::piped()
+        } else {
+            Stdio::null()
+        });
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         if let Some(dir) = &self.current_dir {
             command.current_dir(dir);
@@ -198,10 +222,16 @@ impl Command {
         let program = self.masker.mask_str(&self.program.to_string_lossy()).into_owned();
         match source.kind() {
             io::ErrorKind::NotFound if self.environment.find_program(&self.program).is_none() => {
-                ProcessError::NotFound { program, looked_in: self.looked_in() }
+                ProcessError::NotFound {
+                    program,
+                    looked_in: self.looked_in(),
+                }
             }
             io::ErrorKind::PermissionDenied => ProcessError::NotExecutable { program, source },
-            _ => ProcessError::Spawn { command: self.to_string(), source },
+            _ => ProcessError::Spawn {
+                command: self.to_string(),
+                source,
+            },
         }
     }
 
@@ -209,8 +239,16 @@ impl Command {
         if self.program.as_encoded_bytes().contains(&b'/') {
             return "that place".to_owned();
         }
-        let path = self.environment.get("PATH").unwrap_or(OsStr::new("")).to_string_lossy();
-        if path.is_empty() { "an empty PATH".to_owned() } else { format!("PATH {path}") }
+        let path = self
+            .environment
+            .get("PATH")
+            .unwrap_or(OsStr::new(""))
+            .to_string_lossy();
+        if path.is_empty() {
+            "an empty PATH".to_owned()
+        } else {
+            format!("PATH {path}")
+        }
     }
 }
 
@@ -260,7 +298,10 @@ mod tests {
             .args(["upgrade", "--set", "password=hunter2", "two words", ""])
             .secret_env("PASSWORD", &secret)
             .masker(Masker::new([&secret]));
-        assert_eq!(command.to_string(), r#"helm upgrade --set password=************** "two words" """#);
+        assert_eq!(
+            command.to_string(),
+            r#"helm upgrade --set password=************** "two words" """#
+        );
         assert!(!format!("{command:?}").contains("hunter2"));
     }
 }

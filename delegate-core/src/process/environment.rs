@@ -17,24 +17,66 @@ pub const MARK: &str = "HARNESS_DELEGATE_TASK";
 /// Passed on when set. Names are compared exactly.
 const ALLOWED: &[&str] = &[
     // Where things are.
-    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "TMPDIR", "PWD",
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "TMPDIR",
+    "PWD",
     // How people read.
-    "LANG", "LANGUAGE", "TZ", "TERM",
+    "LANG",
+    "LANGUAGE",
+    "TZ",
+    "TERM",
     // Proxies, in both spellings: curl reads the lower one, Go and Java either.
-    "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "ALL_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "all_proxy",
     // Certificate bundles.
-    "SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "GIT_SSL_CAINFO", "NODE_EXTRA_CA_CERTS",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "CURL_CA_BUNDLE",
+    "REQUESTS_CA_BUNDLE",
+    "GIT_SSL_CAINFO",
+    "NODE_EXTRA_CA_CERTS",
     "AWS_CA_BUNDLE",
     // The cluster we are in.
-    "KUBECONFIG", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT", "KUBERNETES_SERVICE_PORT_HTTPS",
+    "KUBECONFIG",
+    "KUBERNETES_SERVICE_HOST",
+    "KUBERNETES_SERVICE_PORT",
+    "KUBERNETES_SERVICE_PORT_HTTPS",
     // Workload identities: names and paths, not the credentials themselves.
-    "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ROLE_ARN", "AWS_ROLE_SESSION_NAME", "AWS_WEB_IDENTITY_TOKEN_FILE",
-    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "GOOGLE_APPLICATION_CREDENTIALS", "AZURE_CLIENT_ID",
-    "AZURE_TENANT_ID", "AZURE_FEDERATED_TOKEN_FILE", "AZURE_AUTHORITY_HOST",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_ROLE_ARN",
+    "AWS_ROLE_SESSION_NAME",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+    "GOOGLE_APPLICATION_CREDENTIALS",
+    "AZURE_CLIENT_ID",
+    "AZURE_TENANT_ID",
+    "AZURE_FEDERATED_TOKEN_FILE",
+    "AZURE_AUTHORITY_HOST",
     // Without these, programs do not start on Windows.
-    "SystemRoot", "SYSTEMROOT", "ComSpec", "PATHEXT", "TEMP", "TMP", "USERPROFILE", "APPDATA", "LOCALAPPDATA",
-    "ProgramFiles", "ProgramData",
+    "SystemRoot",
+    "SYSTEMROOT",
+    "ComSpec",
+    "PATHEXT",
+    "TEMP",
+    "TMP",
+    "USERPROFILE",
+    "APPDATA",
+    "LOCALAPPDATA",
+    "ProgramFiles",
+    "ProgramData",
 ];
 
 /// Passed on when set, whatever follows.
@@ -42,8 +84,17 @@ const ALLOWED_PREFIXES: &[&str] = &["LC_", "XDG_"];
 
 /// Never passed on from our own environment, even when an operator asks for it by name.
 const NEVER: &[&str] = &[
-    "DELEGATE_TOKEN", "ACCOUNT_SECRET", "UPGRADER_TOKEN", "TOKEN", "HARNESS_TOKEN", "HARNESS_DELEGATE_TOKEN",
-    "HARNESS_PLATFORM_API_KEY", "MANAGER_DELEGATE_TOKEN", "MANAGER_API_KEY", "PROXY_PASSWORD", MARK,
+    "DELEGATE_TOKEN",
+    "ACCOUNT_SECRET",
+    "UPGRADER_TOKEN",
+    "TOKEN",
+    "HARNESS_TOKEN",
+    "HARNESS_DELEGATE_TOKEN",
+    "HARNESS_PLATFORM_API_KEY",
+    "MANAGER_DELEGATE_TOKEN",
+    "MANAGER_API_KEY",
+    "PROXY_PASSWORD",
+    MARK,
 ];
 
 /// The environment a child starts with.
@@ -56,7 +107,9 @@ pub struct Environment {
 
 /// A name that cannot be an environment variable of a shell.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a name for an environment variable; use letters, digits and `_`, not starting with a digit")]
+#[error(
+    "`{0}` is not a name for an environment variable; use letters, digits and `_`, not starting with a digit"
+)]
 pub struct InvalidName(pub String);
 
 impl Environment {
@@ -102,7 +155,9 @@ impl Environment {
 
     /// All variables, by name.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
-        self.vars.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()))
+        self.vars
+            .iter()
+            .map(|(name, value)| (name.as_os_str(), value.as_os_str()))
     }
 
     /// The executable file that `program` means in this environment: itself when it has a directory, else the first in
@@ -112,7 +167,9 @@ impl Environment {
         if program.components().count() > 1 {
             return is_executable(program).then(|| program.to_path_buf());
         }
-        std::env::split_paths(self.get("PATH")?).map(|dir| dir.join(program)).find(|path| is_executable(path))
+        std::env::split_paths(self.get("PATH")?)
+            .map(|dir| dir.join(program))
+            .find(|path| is_executable(path))
     }
 }
 
@@ -125,7 +182,9 @@ impl fmt::Debug for Environment {
 /// Whether a shell can have a variable of this name.
 pub fn is_valid_name(name: &str) -> bool {
     let mut bytes = name.bytes();
-    bytes.next().is_some_and(|first| first == b'_' || first.is_ascii_alphabetic())
+    bytes
+        .next()
+        .is_some_and(|first| first == b'_' || first.is_ascii_alphabetic())
         && bytes.all(|byte| byte == b'_' || byte.is_ascii_alphanumeric())
 }
 
@@ -140,7 +199,8 @@ fn is_allowed(name: &OsStr, extra: &[String]) -> bool {
 #[cfg(unix)]
 fn is_executable(path: &std::path::Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
-    path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    path.metadata()
+        .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
 
 #[cfg(not(unix))]

@@ -15,7 +15,9 @@ pub enum ProcessError {
         looked_in: String,
     },
     /// The program is there, but may not be executed.
-    #[error("program `{program}` may not be executed; check its mode and the mount options of its file system")]
+    #[error(
+        "program `{program}` may not be executed; check its mode and the mount options of its file system"
+    )]
     NotExecutable {
         /// As it was asked for.
         program: String,

@@ -58,8 +58,12 @@ mod tests {
 
     #[test]
     fn a_signal_is_reported_as_128_plus_its_number() {
-        let exit =
-            Exit { status: Status::Signal(9), reason: Reason::Exited, leaked: false, output_complete: true };
+        let exit = Exit {
+            status: Status::Signal(9),
+            reason: Reason::Exited,
+            leaked: false,
+            output_complete: true,
+        };
         assert_eq!(exit.code(), 137);
         assert!(!exit.success());
     }

@@ -86,7 +86,8 @@ impl LineSplitter {
         if bytes.last() == Some(&b'\r') {
             bytes.pop();
         }
-        String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+        String::from_utf8(bytes)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
     }
 }
 
@@ -124,7 +125,10 @@ mod tests {
     #[test]
     fn a_line_at_the_limit_is_whole_and_one_byte_more_is_cut() {
         let limit = vec![b'x'; MAX_LINE_BYTES];
-        assert_eq!(split(&[&limit, b"\n"]), [String::from_utf8(limit.clone()).unwrap()]);
+        assert_eq!(
+            split(&[&limit, b"\n"]),
+            [String::from_utf8(limit.clone()).unwrap()]
+        );
         let cut = split(&[&limit, b"y", b"zzz\nnext\n"]);
         assert_eq!(cut[0].len(), MAX_LINE_BYTES + TRUNCATED_SUFFIX.len());
         assert!(cut[0].ends_with(TRUNCATED_SUFFIX));

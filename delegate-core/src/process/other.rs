@@ -43,7 +43,9 @@ impl Child {
         Ok((
             Self {
                 #[cfg(unix)]
-                group: process.id().map(|id| nix::unistd::Pid::from_raw(id.cast_signed())),
+                group: process
+                    .id()
+                    .map(|id| nix::unistd::Pid::from_raw(id.cast_signed())),
                 process: Mutex::new(process),
             },
             pipes,
@@ -81,21 +83,32 @@ impl Child {
     }
 
     /// Nothing is known of them here.
-    #[expect(clippy::unused_async, clippy::unused_self, reason = "the signature of `linux`")]
+    #[expect(
+        clippy::unused_async,
+        clippy::unused_self,
+        reason = "the signature of `linux`"
+    )]
     pub(super) async fn leftovers(&self) -> Leftovers {
         Leftovers
     }
 
     /// See [`Child::leftovers`].
-    #[expect(clippy::unused_async, clippy::unused_self, reason = "the signature of `linux`")]
+    #[expect(
+        clippy::unused_async,
+        clippy::unused_self,
+        reason = "the signature of `linux`"
+    )]
     pub(super) async fn kill_leftovers(&self) -> bool {
         true
     }
 
     /// See `linux`.
     pub(super) fn reap(self) -> io::Result<Status> {
-        let status =
-            self.process.into_inner().try_wait()?.ok_or_else(|| io::Error::other("still running"))?;
+        let status = self
+            .process
+            .into_inner()
+            .try_wait()?
+            .ok_or_else(|| io::Error::other("still running"))?;
         #[cfg(unix)]
         {
             use std::os::unix::process::ExitStatusExt;

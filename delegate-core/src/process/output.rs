@@ -57,7 +57,13 @@ impl Output {
                 drop(pipe.write_all(&input).await);
             }))
         });
-        Self { readers, closed, queue: weak, chunks: Some(chunks), _writer: writer }
+        Self {
+            readers,
+            closed,
+            queue: weak,
+            chunks: Some(chunks),
+            _writer: writer,
+        }
     }
 
     /// The other end of the queue; `None` the second time.
@@ -136,7 +142,12 @@ struct LineStream {
 
 impl LineStream {
     fn new(stream: Stream, masker: &Masker) -> Self {
-        Self { stream, mask: masker.stream(), splitter: LineSplitter::default(), masked: Vec::new() }
+        Self {
+            stream,
+            mask: masker.stream(),
+            splitter: LineSplitter::default(),
+            masked: Vec::new(),
+        }
     }
 
     fn take(&mut self, bytes: &[u8], lines: &mut Vec<Line>) {
@@ -147,12 +158,16 @@ impl LineStream {
     fn end(&mut self, lines: &mut Vec<Line>) {
         self.mask.finish(&mut self.masked);
         self.split(lines);
-        lines.extend(self.splitter.finish().map(|text| Line { stream: self.stream, text }));
+        lines.extend(self.splitter.finish().map(|text| Line {
+            stream: self.stream,
+            text,
+        }));
     }
 
     fn split(&mut self, lines: &mut Vec<Line>) {
         let stream = self.stream;
-        self.splitter.push(&self.masked, |text| lines.push(Line { stream, text }));
+        self.splitter
+            .push(&self.masked, |text| lines.push(Line { stream, text }));
         self.masked.clear();
     }
 }
@@ -203,7 +218,12 @@ pub(super) struct Capture {
 impl Capture {
     pub(super) fn new(masker: &Masker, limit: usize) -> Self {
         let stream = || (masker.stream(), Vec::new());
-        Self { limit, stdout: stream(), stderr: stream(), truncated: false }
+        Self {
+            limit,
+            stdout: stream(),
+            stderr: stream(),
+            truncated: false,
+        }
     }
 
     /// Standard output, standard error, and whether something is missing.

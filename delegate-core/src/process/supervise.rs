@@ -29,7 +29,9 @@ pub(super) async fn supervise(
     mut output: Output,
     consumer: &mut impl Consumer,
 ) -> io::Result<Exit> {
-    let chunks = output.chunks().ok_or_else(|| io::Error::other("the output is already being read"))?;
+    let chunks = output
+        .chunks()
+        .ok_or_else(|| io::Error::other("the output is already being read"))?;
     let consumed = pump(chunks, consumer);
     tokio::pin!(consumed);
     let (ended, taken) = {
@@ -47,7 +49,12 @@ pub(super) async fn supervise(
     let (reason, leaked, closed) = ended?;
     let status = child.reap()?;
     let taken = taken || timeout(CONSUMER_PATIENCE, consumed).await.is_ok();
-    Ok(Exit { status, reason, leaked, output_complete: taken && closed })
+    Ok(Exit {
+        status,
+        reason,
+        leaked,
+        output_complete: taken && closed,
+    })
 }
 
 /// Waits for the end of the child itself, and brings it about when it is time. Returns the reason, and, if it was we
@@ -58,7 +65,9 @@ async fn watch(
     cancel: &CancellationToken,
 ) -> io::Result<(Reason, Option<Instant>)> {
     // A timeout beyond what a clock can hold is none.
-    let deadline = limits.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    let deadline = limits
+        .timeout
+        .and_then(|timeout| Instant::now().checked_add(timeout));
     let mut reason = Reason::Exited;
     let mut kill_at = None;
     let mut killed = false;

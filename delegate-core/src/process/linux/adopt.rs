@@ -35,9 +35,9 @@ pub(super) fn is_subreaper() -> bool {
 pub(super) fn any_adopted() -> bool {
     // The lock comes first: a child that is being forked is ours before it is looked at.
     let ours = spawn::ours();
-    procfs::children().into_iter().any(|pid| {
-        !ours.contains(&pid) && procfs::stat(pid).is_some_and(|stat| !stat.dead)
-    })
+    procfs::children()
+        .into_iter()
+        .any(|pid| !ours.contains(&pid) && procfs::stat(pid).is_some_and(|stat| !stat.dead))
 }
 
 async fn reap_adopted(mut ended: Signal) {

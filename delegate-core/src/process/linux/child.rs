@@ -39,7 +39,10 @@ pub(in crate::process) struct Pipes {
 impl Child {
     /// Starts a program as the leader of its own session. `command` has its three standard streams set, both outputs
     /// as pipes, and [`MARK`] set to `mark` in its environment.
-    pub(in crate::process) async fn spawn(command: process::Command, mark: &str) -> io::Result<(Self, Pipes)> {
+    pub(in crate::process) async fn spawn(
+        command: process::Command,
+        mark: &str,
+    ) -> io::Result<(Self, Pipes)> {
         let process = spawn::spawn(command).await?;
         let missing = || io::Error::other("no handle on the new process");
         let Some(handle) = Handle::open(process.id()) else {
@@ -47,11 +50,17 @@ impl Child {
             reap_in_background(process);
             return Err(missing());
         };
-        let mut child = Self { process: Some(process), handle, mark: mark.to_owned() };
+        let mut child = Self {
+            process: Some(process),
+            handle,
+            mark: mark.to_owned(),
+        };
         let streams = child.process.as_mut().ok_or_else(missing)?;
         let (stdin, stdout, stderr) = (streams.stdin.take(), streams.stdout.take(), streams.stderr.take());
         let pipes = Pipes {
-            stdin: stdin.map(|end| pipe::Sender::from_owned_fd(end.into())).transpose()?,
+            stdin: stdin
+                .map(|end| pipe::Sender::from_owned_fd(end.into()))
+                .transpose()?,
             stdout: pipe::Receiver::from_owned_fd(stdout.ok_or_else(missing)?.into())?,
             stderr: pipe::Receiver::from_owned_fd(stderr.ok_or_else(missing)?.into())?,
         };
@@ -90,7 +99,10 @@ impl Child {
 
     /// Takes the exit status; to be called when [`Child::ended`] has returned.
     pub(in crate::process) fn reap(mut self) -> io::Result<Status> {
-        let mut process = self.process.take().ok_or_else(|| io::Error::other("already reaped"))?;
+        let mut process = self
+            .process
+            .take()
+            .ok_or_else(|| io::Error::other("already reaped"))?;
         let status = process.wait()?;
         spawn::ours().remove(&process.id());
         Ok(status_of(status))
@@ -173,9 +185,14 @@ async fn find(group: Option<u32>, mark: String) -> Vec<Handle> {
         let found: Vec<u32> = procfs::all().into_iter().filter(|&pid| belongs(pid)).collect();
         (found, belongs)
     });
-    let Ok((found, belongs)) = scan.await else { return Vec::new() };
+    let Ok((found, belongs)) = scan.await else {
+        return Vec::new();
+    };
     // Held first, then looked at again: the id may have changed hands in between, the handle cannot.
-    found.into_iter().filter_map(|pid| Handle::open(pid).filter(|_| belongs(pid))).collect()
+    found
+        .into_iter()
+        .filter_map(|pid| Handle::open(pid).filter(|_| belongs(pid)))
+        .collect()
 }
 
 /// A killed process that nobody waits for any more. It ends soon, unless the kernel holds it; a thread can wait.

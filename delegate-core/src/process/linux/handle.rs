@@ -74,7 +74,10 @@ impl Handle {
 }
 
 /// `None`, and then looking at the process from time to time, when the reactor cannot take another descriptor.
-#[expect(unsafe_code, reason = "tokio asks us to promise that the descriptor stays open")]
+#[expect(
+    unsafe_code,
+    reason = "tokio asks us to promise that the descriptor stays open"
+)]
 fn watched(fd: OwnedFd) -> Option<AsyncFd<OwnedFd>> {
     // SAFETY: the descriptor is owned by the AsyncFd, which is never taken apart: it is closed with it, not before.
     unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }.ok()

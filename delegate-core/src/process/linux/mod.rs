@@ -10,5 +10,5 @@ mod procfs;
 mod spawn;
 
 pub use adopt::become_subreaper;
-pub(super) use child::{Child, Pipes};
 pub use child::kill_marked;
+pub(super) use child::{Child, Pipes};

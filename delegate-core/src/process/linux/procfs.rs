@@ -17,8 +17,13 @@ pub(super) struct Stat {
 
 /// All process ids.
 pub(super) fn all() -> Vec<u32> {
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
-    entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect()
 }
 
 /// The children of this process, adopted ones included.
@@ -26,9 +31,15 @@ pub(super) fn children() -> Vec<u32> {
     let Some(lists) = children_lists() else {
         // A kernel without these files: look at everybody.
         let us = std::process::id();
-        return all().into_iter().filter(|&pid| stat(pid).is_some_and(|stat| stat.parent == us)).collect();
+        return all()
+            .into_iter()
+            .filter(|&pid| stat(pid).is_some_and(|stat| stat.parent == us))
+            .collect();
     };
-    lists.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+    lists
+        .split_ascii_whitespace()
+        .filter_map(|pid| pid.parse().ok())
+        .collect()
 }
 
 /// The kernel keeps one list for each thread.
@@ -59,7 +70,11 @@ fn parse_stat(stat: &str) -> Option<Stat> {
     let state = fields.next()?;
     let parent = fields.next()?.parse().ok()?;
     let group = fields.next()?.parse().ok()?;
-    Some(Stat { parent, group, dead: matches!(state, "Z" | "X" | "x") })
+    Some(Stat {
+        parent,
+        group,
+        dead: matches!(state, "Z" | "X" | "x"),
+    })
 }
 
 /// Whether the environment a process was started with holds `entry` (`NAME=value`).

@@ -3,7 +3,10 @@
 //! Every child is forked by one thread that lives as long as the process. The kernel sends the parent death signal
 //! when the *thread* that forked ends, so a thread of a pool would take its children along when it is retired.
 
-#![expect(unsafe_code, reason = "what happens between fork and exec has no safe interface")]
+#![expect(
+    unsafe_code,
+    reason = "what happens between fork and exec has no safe interface"
+)]
 
 use std::collections::BTreeSet;
 use std::io;
@@ -45,7 +48,9 @@ pub(super) async fn spawn(mut command: process::Command) -> io::Result<process::
     forker()?
         .send((command, reply))
         .map_err(|_| io::Error::other("the thread that starts programs is gone"))?;
-    child.await.map_err(|_| io::Error::other("the thread that starts programs is gone"))?
+    child
+        .await
+        .map_err(|_| io::Error::other("the thread that starts programs is gone"))?
 }
 
 /// The queue is as long as there are callers waiting, each with one request.
@@ -55,22 +60,24 @@ fn forker() -> io::Result<Sender<Request>> {
         return Ok(sender.clone());
     }
     let (sender, requests) = channel::<Request>();
-    std::thread::Builder::new().name("forker".to_owned()).spawn(move || {
-        for (mut command, reply) in requests {
-            let mut ours = ours();
-            let child = command.spawn();
-            if let Ok(child) = &child {
-                ours.insert(child.id());
+    std::thread::Builder::new()
+        .name("forker".to_owned())
+        .spawn(move || {
+            for (mut command, reply) in requests {
+                let mut ours = ours();
+                let child = command.spawn();
+                if let Ok(child) = &child {
+                    ours.insert(child.id());
+                }
+                drop(ours);
+                if let Err(Ok(mut child)) = reply.send(child) {
+                    // Nobody waits for it any more; it must not run unwatched.
+                    drop(child.kill());
+                    drop(child.wait());
+                    self::ours().remove(&child.id());
+                }
             }
-            drop(ours);
-            if let Err(Ok(mut child)) = reply.send(child) {
-                // Nobody waits for it any more; it must not run unwatched.
-                drop(child.kill());
-                drop(child.wait());
-                self::ours().remove(&child.id());
-            }
-        }
-    })?;
+        })?;
     // Lost a race: the other thread serves, ours ends with its queue.
     Ok(FORKER.get_or_init(|| sender).clone())
 }
@@ -95,7 +102,11 @@ fn prepare(parent: Pid) -> io::Result<()> {
         libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
     }
     // A wish, not a condition: in some sandboxes the file cannot be written.
-    if let Ok(file) = open(c"/proc/self/oom_score_adj", OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty()) {
+    if let Ok(file) = open(
+        c"/proc/self/oom_score_adj",
+        OFlag::O_WRONLY | OFlag::O_CLOEXEC,
+        Mode::empty(),
+    ) {
         drop(write(&file, OOM_SCORE));
     }
     Ok(())

@@ -21,7 +21,13 @@ pub(super) fn of(secret: &str) -> Vec<Vec<u8>> {
     }
     let mut forms = vec![secret.to_owned(), trimmed.to_owned()];
     if trimmed.contains('\n') {
-        forms.extend(trimmed.lines().map(str::trim).filter(|line| line.len() >= MIN_SECRET_BYTES).map(str::to_owned));
+        forms.extend(
+            trimmed
+                .lines()
+                .map(str::trim)
+                .filter(|line| line.len() >= MIN_SECRET_BYTES)
+                .map(str::to_owned),
+        );
     }
     for text in [secret, trimmed] {
         base64(text.as_bytes(), &mut forms);
@@ -32,7 +38,11 @@ pub(super) fn of(secret: &str) -> Vec<Vec<u8>> {
             break;
         }
     }
-    forms.into_iter().filter(|form| form.len() >= MIN_SECRET_BYTES).map(String::into_bytes).collect()
+    forms
+        .into_iter()
+        .filter(|form| form.len() >= MIN_SECRET_BYTES)
+        .map(String::into_bytes)
+        .collect()
 }
 
 fn base64(secret: &[u8], forms: &mut Vec<String>) {
@@ -40,7 +50,11 @@ fn base64(secret: &[u8], forms: &mut Vec<String>) {
         // Encoded on its own: with its padding, and in the lines in which tools write it.
         let whole = engine.encode(secret);
         for wrap in WRAPS {
-            forms.extend(pieces(&whole, wrap).filter(|piece| piece.len() >= MIN_BASE64).map(str::to_owned));
+            forms.extend(
+                pieces(&whole, wrap)
+                    .filter(|piece| piece.len() >= MIN_BASE64)
+                    .map(str::to_owned),
+            );
         }
         forms.push(whole);
         // In the middle of other data: of the three ways in which it can lie in groups of three bytes, the characters
@@ -60,18 +74,28 @@ fn base64(secret: &[u8], forms: &mut Vec<String>) {
 
 /// ASCII text in pieces of `length`.
 fn pieces(text: &str, length: usize) -> impl Iterator<Item = &str> {
-    (0..text.len()).step_by(length).filter_map(move |at| text.get(at..text.len().min(at + length)))
+    (0..text.len())
+        .step_by(length)
+        .filter_map(move |at| text.get(at..text.len().min(at + length)))
 }
 
 /// Percent encoding: RFC 3986, as in a query, and what browsers leave alone; either case of the digits.
 fn percent(secret: &str, forms: &mut Vec<String>) {
-    for (plain, plus) in [("-_.~", false), ("-_.~", true), ("*-._", true), ("-_.!~*'()", false), ("-_.~/", false)] {
+    for (plain, plus) in [
+        ("-_.~", false),
+        ("-_.~", true),
+        ("*-._", true),
+        ("-_.!~*'()", false),
+        ("-_.~/", false),
+    ] {
         for upper in [true, false] {
             let mut form = String::new();
             for byte in secret.bytes() {
                 match byte {
                     b' ' if plus => form.push('+'),
-                    byte if byte.is_ascii_alphanumeric() || plain.as_bytes().contains(&byte) => form.push(byte.into()),
+                    byte if byte.is_ascii_alphanumeric() || plain.as_bytes().contains(&byte) => {
+                        form.push(byte.into())
+                    }
                     // Writing to a string does not fail.
                     byte if upper => drop(write!(form, "%{byte:02X}")),
                     byte => drop(write!(form, "%{byte:02x}")),
@@ -86,7 +110,12 @@ fn percent(secret: &str, forms: &mut Vec<String>) {
 fn json(secret: &str, forms: &mut Vec<String>) {
     let plain = serde_json::Value::from(secret).to_string();
     let plain = &plain[1..plain.len() - 1];
-    forms.push(plain.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026"));
+    forms.push(
+        plain
+            .replace('<', "\\u003c")
+            .replace('>', "\\u003e")
+            .replace('&', "\\u0026"),
+    );
     let mut ascii = String::new();
     for character in plain.chars() {
         if character.is_ascii() {

@@ -35,15 +35,25 @@ pub(super) fn find(text: &[u8], from: usize, last: bool, mut found: impl FnMut(u
         let candidate = &text[start..text.len().min(start + MAX_TOKEN)];
         let (length, is_token) = measure(candidate);
         if start + length == text.len() && length < MAX_TOKEN && !last {
-            return Tokens { undecided: start, next: start };
+            return Tokens {
+                undecided: start,
+                next: start,
+            };
         }
         if is_token {
             found(start, start + length);
         }
         at = start + length;
     }
-    let undecided = if last { text.len() } else { text.len() - unfinished_beginning(&text[at..]) };
-    Tokens { undecided, next: undecided }
+    let undecided = if last {
+        text.len()
+    } else {
+        text.len() - unfinished_beginning(&text[at..])
+    };
+    Tokens {
+        undecided,
+        next: undecided,
+    }
 }
 
 /// How far the text has the shape of a token, and whether that is one.
@@ -69,5 +79,8 @@ fn measure(text: &[u8]) -> (usize, bool) {
 }
 
 fn unfinished_beginning(text: &[u8]) -> usize {
-    (1..BEGINNING.len()).rev().find(|&length| text.ends_with(&BEGINNING[..length])).unwrap_or(0)
+    (1..BEGINNING.len())
+        .rev()
+        .find(|&length| text.ends_with(&BEGINNING[..length]))
+        .unwrap_or(0)
 }

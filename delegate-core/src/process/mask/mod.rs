@@ -40,7 +40,9 @@ pub struct Masker(Arc<Patterns>);
 impl Masker {
     /// Compiles the secrets. Costs about 10 µs a secret.
     pub fn new<'a>(secrets: impl IntoIterator<Item = &'a Secret>) -> Self {
-        Self(Arc::new(Patterns::new(secrets.into_iter().flat_map(|secret| forms::of(secret.expose())))))
+        Self(Arc::new(Patterns::new(
+            secrets.into_iter().flat_map(|secret| forms::of(secret.expose())),
+        )))
     }
 
     /// Knows no secret; masks web tokens only.
@@ -50,7 +52,12 @@ impl Masker {
 
     /// Begins a stream.
     pub fn stream(&self) -> MaskStream {
-        MaskStream { patterns: self.0.clone(), pending: Vec::new(), covered: 0, undecided_token: 0 }
+        MaskStream {
+            patterns: self.0.clone(),
+            pending: Vec::new(),
+            covered: 0,
+            undecided_token: 0,
+        }
     }
 
     /// Masks a whole text.
@@ -63,9 +70,10 @@ impl Masker {
             return Cow::Borrowed(text);
         }
         // Secrets are whole characters, so what is left is, too; an encoded form never is anything but ASCII.
-        Cow::Owned(String::from_utf8(masked).unwrap_or_else(|error| {
-            String::from_utf8_lossy(error.as_bytes()).into_owned()
-        }))
+        Cow::Owned(
+            String::from_utf8(masked)
+                .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
+        )
     }
 
     /// Masks every text in a JSON value, the keys of objects too.
@@ -136,8 +144,14 @@ impl MaskStream {
     fn mask(&mut self, text: &[u8], last: bool, out: &mut Vec<u8>) -> usize {
         let mut spans = Spans::new(self.covered);
         self.patterns.find(text, |start, end| spans.add(start, end));
-        let tokens = jwt::find(text, self.undecided_token, last, |start, end| spans.add(start, end));
-        let held = if last { text.len() } else { self.patterns.unfinished(text).min(tokens.undecided) };
+        let tokens = jwt::find(text, self.undecided_token, last, |start, end| {
+            spans.add(start, end)
+        });
+        let held = if last {
+            text.len()
+        } else {
+            self.patterns.unfinished(text).min(tokens.undecided)
+        };
 
         let mut at = 0;
         let mut covered = 0;
@@ -169,7 +183,13 @@ struct Spans {
 
 impl Spans {
     fn new(covered: usize) -> Self {
-        Self { found: if covered > 0 { vec![(0, covered)] } else { Vec::new() } }
+        Self {
+            found: if covered > 0 {
+                vec![(0, covered)]
+            } else {
+                Vec::new()
+            },
+        }
     }
 
     fn add(&mut self, start: usize, end: usize) {

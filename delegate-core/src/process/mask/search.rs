@@ -33,14 +33,26 @@ pub(super) struct Patterns {
 impl Patterns {
     /// Compiles patterns; each must be longer than a block.
     pub(super) fn new(patterns: impl IntoIterator<Item = Vec<u8>>) -> Self {
-        let mut all: Vec<Box<[u8]>> =
-            patterns.into_iter().filter(|pattern| pattern.len() > BLOCK).map(Vec::into_boxed_slice).collect();
+        let mut all: Vec<Box<[u8]>> = patterns
+            .into_iter()
+            .filter(|pattern| pattern.len() > BLOCK)
+            .map(Vec::into_boxed_slice)
+            .collect();
         all.sort_unstable();
         all.dedup();
-        let window = all.iter().map(|pattern| pattern.len()).min().unwrap_or(0).min(MAX_WINDOW);
+        let window = all
+            .iter()
+            .map(|pattern| pattern.len())
+            .min()
+            .unwrap_or(0)
+            .min(MAX_WINDOW);
         let longest = all.iter().map(|pattern| pattern.len()).max().unwrap_or(0);
         let mut first = [false; 256];
-        let mut steps = if all.is_empty() { Vec::new() } else { vec![step(window - BLOCK + 1); STEPS] };
+        let mut steps = if all.is_empty() {
+            Vec::new()
+        } else {
+            vec![step(window - BLOCK + 1); STEPS]
+        };
         let mut beginnings = Vec::with_capacity(all.len());
         for (index, pattern) in all.iter().enumerate() {
             first[usize::from(pattern[0])] = true;
@@ -51,7 +63,14 @@ impl Patterns {
             }
         }
         beginnings.sort_unstable();
-        Self { all, beginnings, steps, window, longest, first }
+        Self {
+            all,
+            beginnings,
+            steps,
+            window,
+            longest,
+            first,
+        }
     }
 
     /// How many there are.
@@ -89,7 +108,9 @@ impl Patterns {
 
     fn longest_at(&self, text: &[u8]) -> Option<usize> {
         let wanted = beginning(&text[..self.window]);
-        let from = self.beginnings.partition_point(|&(beginning, _)| beginning < wanted);
+        let from = self
+            .beginnings
+            .partition_point(|&(beginning, _)| beginning < wanted);
         self.beginnings[from..]
             .iter()
             .take_while(|&&(beginning, _)| beginning == wanted)
@@ -102,7 +123,9 @@ impl Patterns {
     /// Whether the whole of `text` is a beginning, but not all, of some pattern.
     fn begins(&self, text: &[u8]) -> bool {
         let after = self.all.partition_point(|pattern| &**pattern <= text);
-        self.all.get(after).is_some_and(|pattern| pattern.starts_with(text))
+        self.all
+            .get(after)
+            .is_some_and(|pattern| pattern.starts_with(text))
     }
 }
 
@@ -121,5 +144,7 @@ fn hash(block: &[u8]) -> usize {
 
 /// At most eight bytes as a number.
 fn beginning(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0, |number, &byte| number << 8 | u64::from(byte))
+    bytes
+        .iter()
+        .fold(0, |number, &byte| number << 8 | u64::from(byte))
 }

@@ -27,13 +27,18 @@ const TOKEN: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl";
 
 #[test]
 fn a_secret_is_masked_wherever_writes_split_it() {
-    assert_eq!(mask(&["hunter2"], &[b"a hun", b"t", b"er2 b"]), b"a ************** b");
+    assert_eq!(
+        mask(&["hunter2"], &[b"a hun", b"t", b"er2 b"]),
+        b"a ************** b"
+    );
 }
 
 #[test]
 fn clean_text_is_not_held_back() {
     let mut out = Vec::new();
-    masker(&["hunter2", "first\nsecond"]).stream().write(b"line\n", &mut out);
+    masker(&["hunter2", "first\nsecond"])
+        .stream()
+        .write(b"line\n", &mut out);
     assert_eq!(out, b"line\n");
 }
 
@@ -44,8 +49,14 @@ fn a_beginning_that_leads_nowhere_comes_out_unchanged() {
 
 #[test]
 fn of_overlapping_secrets_nothing_stays() {
-    assert_eq!(mask_text(&["abcdef", "defghi", "cdefg"], "xabcdefghix"), format!("x{MASK}x"));
-    assert_eq!(mask_text(&["secret", "secret-long"], "secret-long secret-lon"), format!("{MASK} {MASK}-lon"));
+    assert_eq!(
+        mask_text(&["abcdef", "defghi", "cdefg"], "xabcdefghix"),
+        format!("x{MASK}x")
+    );
+    assert_eq!(
+        mask_text(&["secret", "secret-long"], "secret-long secret-lon"),
+        format!("{MASK} {MASK}-lon")
+    );
 }
 
 #[test]
@@ -57,7 +68,10 @@ fn neighbours_are_masked_each() {
 fn a_secret_of_several_lines_is_masked_whole_and_line_by_line() {
     let key = "-----BEGIN KEY-----\nabcdefgh\n}\nijklmnop\n-----END KEY-----\n";
     assert_eq!(mask_text(&[key], &format!("a {key}b")), format!("a {MASK}b"));
-    assert_eq!(mask_text(&[key], "x ijklmnop x\r\n} x"), format!("x {MASK} x\r\n}} x"));
+    assert_eq!(
+        mask_text(&[key], "x ijklmnop x\r\n} x"),
+        format!("x {MASK} x\r\n}} x")
+    );
 }
 
 #[test]
@@ -66,26 +80,45 @@ fn base64_is_masked_at_every_alignment_and_wrapped() {
         let encoded = STANDARD.encode(format!("{before}correct horse battery"));
         let masked = mask_text(&["correct horse battery"], &encoded);
         assert!(masked.contains(MASK), "{encoded}");
-        assert!(masked.replace(MASK, "").len() <= 8, "what is left depends on its neighbours: {masked}");
+        assert!(
+            masked.replace(MASK, "").len() <= 8,
+            "what is left depends on its neighbours: {masked}"
+        );
     }
     let long = "0123456789".repeat(20);
     let encoded = STANDARD.encode(&long);
-    let wrapped = encoded.as_bytes().chunks(76).map(|line| std::str::from_utf8(line).unwrap()).collect::<Vec<_>>();
+    let wrapped = encoded
+        .as_bytes()
+        .chunks(76)
+        .map(|line| std::str::from_utf8(line).unwrap())
+        .collect::<Vec<_>>();
     let masked = mask_text(&[&long], &wrapped.join("\n"));
     assert_eq!(masked.replace(MASK, "").trim(), "");
 }
 
 #[test]
 fn a_web_token_is_masked_though_nobody_declared_it() {
-    assert_eq!(mask_text(&[], &format!("auth: Bearer {TOKEN}\n")), format!("auth: Bearer {MASK}\n"));
-    assert_eq!(mask_text(&[], &format!("{TOKEN}, {TOKEN}")), format!("{MASK}, {MASK}"));
+    assert_eq!(
+        mask_text(&[], &format!("auth: Bearer {TOKEN}\n")),
+        format!("auth: Bearer {MASK}\n")
+    );
+    assert_eq!(
+        mask_text(&[], &format!("{TOKEN}, {TOKEN}")),
+        format!("{MASK}, {MASK}")
+    );
     let encrypted = "eyJhbGciOiJkaXIiLCJlbmMiOiJBMTI4R0NNIn0..aXZpdml2aXY.Y2lwaGVy.dGFn";
     assert_eq!(mask_text(&[], encrypted), MASK);
 }
 
 #[test]
 fn names_with_dots_are_no_web_tokens() {
-    for text in ["eyJa.example.com", "eyJhbGciOiJIUzI1NiJ9", "eyJhbGciOiJIUzI1NiJ9.one", "eyJ.eyJ.eyJ", "they"] {
+    for text in [
+        "eyJa.example.com",
+        "eyJhbGciOiJIUzI1NiJ9",
+        "eyJhbGciOiJIUzI1NiJ9.one",
+        "eyJ.eyJ.eyJ",
+        "they",
+    ] {
         assert_eq!(mask_text(&[], text), text);
     }
 }
@@ -107,7 +140,10 @@ fn an_endless_token_does_not_fill_memory() {
 fn every_text_in_a_json_value_is_masked() {
     let mut value = serde_json::json!({"a": ["x hunter2", 1, null], "hunter2": {"b": "hunter2"}});
     masker(&["hunter2"]).mask_json(&mut value);
-    assert_eq!(value.to_string(), format!(r#"{{"a":["x {MASK}",1,null],"{MASK}":{{"b":"{MASK}"}}}}"#));
+    assert_eq!(
+        value.to_string(),
+        format!(r#"{{"a":["x {MASK}",1,null],"{MASK}":{{"b":"{MASK}"}}}}"#)
+    );
 }
 
 #[test]
@@ -132,7 +168,10 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 fn secrets() -> impl Strategy<Value = Vec<String>> {
-    prop::collection::vec(prop_oneof!["[abc]{4,12}", "[abc]{3,6}\n[abc]{3,6}", "[abcä]{4,8}"], 0..6)
+    prop::collection::vec(
+        prop_oneof!["[abc]{4,12}", "[abc]{3,6}\n[abc]{3,6}", "[abcä]{4,8}"],
+        0..6,
+    )
 }
 
 proptest! {

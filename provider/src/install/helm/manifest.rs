@@ -18,20 +18,29 @@ const PER_OBJECT: usize = 8;
 ///
 /// # Errors
 /// When the text is not YAML.
-pub fn objects(manifest: &str) -> Result<Vec<Value>, String> {
+pub(super) fn objects(manifest: &str) -> Result<Vec<Value>, String> {
     let documents: Vec<Value> = serde_saphyr::from_multiple(manifest).map_err(|error| error.to_string())?;
     Ok(documents.into_iter().filter(Value::is_object).collect())
 }
 
 /// How a live object differs from the installed one, one line a field; empty when it does not.
-pub fn differences(installed: &Value, live: Option<&Value>) -> Vec<String> {
+pub(super) fn differences(installed: &Value, live: Option<&Value>) -> Vec<String> {
     let title = title(installed);
-    let Some(live) = live else { return vec![format!("{title} is missing")] };
-    let mut walk = Walk { secret: installed["kind"] == "Secret", found: Vec::new() };
+    let Some(live) = live else {
+        return vec![format!("{title} is missing")];
+    };
+    let mut walk = Walk {
+        secret: installed["kind"] == "Secret",
+        found: Vec::new(),
+    };
     walk.object(installed, live, "");
     let more = walk.found.len().saturating_sub(PER_OBJECT);
     walk.found.truncate(PER_OBJECT);
-    let mut lines: Vec<String> = walk.found.into_iter().map(|line| format!("{title} {line}")).collect();
+    let mut lines: Vec<String> = walk
+        .found
+        .into_iter()
+        .map(|line| format!("{title} {line}"))
+        .collect();
     if more > 0 {
         lines.push(format!("{title} has {more} more differences"));
     }
@@ -45,7 +54,9 @@ struct Walk {
 
 impl Walk {
     fn object(&mut self, installed: &Value, live: &Value, path: &str) {
-        let Some(fields) = installed.as_object() else { return };
+        let Some(fields) = installed.as_object() else {
+            return;
+        };
         for (name, wanted) in fields {
             if path.is_empty() && matches!(name.as_str(), "status" | "apiVersion") {
                 continue;
@@ -56,7 +67,11 @@ impl Walk {
             } else {
                 (name.as_str(), wanted)
             };
-            let path = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+            let path = if path.is_empty() {
+                name.to_owned()
+            } else {
+                format!("{path}.{name}")
+            };
             self.field(wanted, live.get(name).unwrap_or(&Value::Null), &path);
         }
     }
@@ -89,7 +104,11 @@ impl Walk {
                 self.field(wanted, found, &format!("{path}[{at}]"));
             }
         } else {
-            self.found.push(format!("{path} has {} entries, installed with {}", found.len(), wanted.len()));
+            self.found.push(format!(
+                "{path} has {} entries, installed with {}",
+                found.len(),
+                wanted.len()
+            ));
         }
     }
 
@@ -121,7 +140,9 @@ fn same(a: &Value, b: &Value) -> bool {
     if a == b {
         return true;
     }
-    let (Some(a), Some(b)) = (quantity(a), quantity(b)) else { return false };
+    let (Some(a), Some(b)) = (quantity(a), quantity(b)) else {
+        return false;
+    };
     // Quantities are decimal; a relative error far below the smallest step anybody writes.
     (a - b).abs() <= f64::EPSILON * 8.0 * a.abs().max(b.abs())
 }
@@ -147,10 +168,16 @@ fn quantity(value: &Value) -> Option<f64> {
         Value::Number(number) => number.as_f64(),
         Value::String(text) => {
             let suffix = SUFFIXES.iter().find(|(suffix, _)| text.ends_with(suffix));
-            let (digits, scale) = suffix.map_or((text.as_str(), 1.0), |(suffix, scale)| (text.trim_end_matches(suffix), *scale));
+            let (digits, scale) = suffix.map_or((text.as_str(), 1.0), |(suffix, scale)| {
+                (text.trim_end_matches(suffix), *scale)
+            });
             // Only plain decimals: "nan" and "inf" are no quantities, and neither is a version.
-            let plain = digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') && !digits.is_empty();
-            plain.then(|| digits.parse::<f64>().ok()).flatten().map(|number| number * scale)
+            let plain =
+                digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') && !digits.is_empty();
+            plain
+                .then(|| digits.parse::<f64>().ok())
+                .flatten()
+                .map(|number| number * scale)
         }
         _ => None,
     }
@@ -161,7 +188,14 @@ fn encoded(string_data: &Value) -> Value {
     let encode = |value: &Value| {
         Value::String(base64::engine::general_purpose::STANDARD.encode(value.as_str().unwrap_or_default()))
     };
-    Value::Object(string_data.as_object().into_iter().flatten().map(|(k, v)| (k.clone(), encode(v))).collect())
+    Value::Object(
+        string_data
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(k, v)| (k.clone(), encode(v)))
+            .collect(),
+    )
 }
 
 /// A value as a difference shows it: short, on one line.
@@ -192,8 +226,16 @@ mod tests {
 
     #[test]
     fn what_others_add_is_no_difference() {
-        let installed = deployment(2, "1024Mi", json!([{ "name": "delegate", "env": [], "tty": false }]));
-        let mut live = deployment(2, "1Gi", json!([{ "name": "sidecar" }, { "name": "delegate", "tty": null }]));
+        let installed = deployment(
+            2,
+            "1024Mi",
+            json!([{ "name": "delegate", "env": [], "tty": false }]),
+        );
+        let mut live = deployment(
+            2,
+            "1Gi",
+            json!([{ "name": "sidecar" }, { "name": "delegate", "tty": null }]),
+        );
         live["status"] = json!({ "replicas": 1 });
         live["metadata"]["uid"] = json!("x");
         assert_eq!(differences(&installed, Some(&live)), Vec::<String>::new());
@@ -215,7 +257,8 @@ mod tests {
 
     #[test]
     fn values_of_a_secret_are_never_shown() {
-        let installed = json!({ "kind": "Secret", "metadata": { "name": "s" }, "stringData": { "K": "hunter2" } });
+        let installed =
+            json!({ "kind": "Secret", "metadata": { "name": "s" }, "stringData": { "K": "hunter2" } });
         let same = json!({ "kind": "Secret", "metadata": { "name": "s" }, "data": { "K": "aHVudGVyMg==" } });
         assert!(differences(&installed, Some(&same)).is_empty());
         let other = json!({ "kind": "Secret", "metadata": { "name": "s" }, "data": { "K": "b3RoZXI=" } });

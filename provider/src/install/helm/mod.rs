@@ -86,7 +86,9 @@ pub enum Chart {
 #[derive(Debug, thiserror::Error)]
 pub enum HelmError {
     /// There is no such program.
-    #[error("there is no program {wanted:?}; install Helm 3 or 4, or set the provider's helm_binary to its path")]
+    #[error(
+        "there is no program {wanted:?}; install Helm 3 or 4, or set the provider's helm_binary to its path"
+    )]
     Missing {
         /// What was looked for.
         wanted: String,
@@ -159,6 +161,10 @@ pub struct Observed {
     pub ready_replicas: u32,
     /// Pods asked for, as the Deployment has them.
     pub replicas: u32,
+    /// Whether the Deployment's controller has replaced every pod of the last revision.
+    pub rolled_out: bool,
+    /// Label selector of the pods.
+    selector: Option<String>,
     /// Image of the delegate's container.
     pub image: Option<String>,
     /// The pods.
@@ -172,9 +178,13 @@ pub struct Observed {
 }
 
 impl Observed {
-    /// Whether every pod asked for runs and says that it is connected.
+    /// Whether every pod asked for runs and says that it is connected; not for a delegate of no pods.
     pub fn connected(&self) -> bool {
-        let connected = self.pods.iter().filter(|pod| !pod.leaving && pod.connected == Some(true)).count();
+        let connected = self
+            .pods
+            .iter()
+            .filter(|pod| !pod.leaving && pod.connected == Some(true))
+            .count();
         self.replicas > 0 && connected >= self.replicas as usize
     }
 }
@@ -186,7 +196,9 @@ impl Observed {
 pub async fn check(helm: &Helm, spec: &HelmSpec, stop: &CancellationToken) -> Result<(), HelmError> {
     let values = values::values(spec, &secret::name(spec), "unknown").map_err(HelmError::Values)?;
     let rendered = helm.render(spec, &values, stop).await?;
-    manifest::objects(&rendered).map(|_| ()).map_err(HelmError::Values)
+    manifest::objects(&rendered)
+        .map(|_| ())
+        .map_err(HelmError::Values)
 }
 
 /// Installs the release, or brings it to `spec`. `create` refuses a release that somebody else installed.
@@ -226,11 +238,15 @@ pub async fn uninstall(
     spec: &HelmSpec,
     stop: &CancellationToken,
 ) -> Result<(), HelmError> {
-    let selector = match release::history(cluster, &spec.namespace, &spec.release).await?.last() {
+    let selector = match release::history(cluster, &spec.namespace, &spec.release)
+        .await?
+        .last()
+    {
         Some(record) => selector_of(cluster, spec, record).await?,
         None => None,
     };
-    helm.uninstall(cluster, &spec.namespace, &spec.release, stop).await?;
+    helm.uninstall(cluster, &spec.namespace, &spec.release, stop)
+        .await?;
     secret::delete(cluster, spec).await?;
     if let Some(selector) = selector {
         wait::until_no_pod(cluster, &spec.namespace, &selector, stop).await?;
@@ -242,40 +258,70 @@ pub async fn uninstall(
 ///
 /// # Errors
 /// When the API server cannot be reached or refuses: that is not the same as nothing there.
-pub async fn observe(cluster: &Connection, spec: &HelmSpec, port: u16) -> Result<Option<Observed>, HelmError> {
+pub async fn observe(
+    cluster: &Connection,
+    spec: &HelmSpec,
+    port: u16,
+) -> Result<Option<Observed>, HelmError> {
     let history = release::history(cluster, &spec.namespace, &spec.release).await?;
-    let Some(record) = history.into_iter().next_back() else { return Ok(None) };
-    let damaged = |problem| HelmError::Values(format!("the manifest of the release {} {problem}", spec.release));
+    let Some(record) = history.into_iter().next_back() else {
+        return Ok(None);
+    };
+    let damaged =
+        |problem| HelmError::Values(format!("the manifest of the release {} {problem}", spec.release));
     let installed = manifest::objects(&record.manifest).map_err(damaged)?;
-    let live = try_join_all(installed.iter().map(|object| cluster.live(object, &spec.namespace))).await?;
-    let live: Vec<Option<Value>> =
-        live.into_iter().map(|object| object.and_then(|object| serde_json::to_value(object).ok())).collect();
+    let live = try_join_all(
+        installed
+            .iter()
+            .map(|object| cluster.live(object, &spec.namespace)),
+    )
+    .await?;
+    let live: Vec<Option<Value>> = live
+        .into_iter()
+        .map(|object| object.and_then(|object| serde_json::to_value(object).ok()))
+        .collect();
     let mut drift: Vec<String> = installed
         .iter()
         .zip(&live)
         .flat_map(|(installed, live)| manifest::differences(installed, live.as_ref()))
         .collect();
     if record.info.status != "deployed" {
-        drift.push(format!("the release is {}: {}", record.info.status, record.info.description));
+        drift.push(format!(
+            "the release is {}: {}",
+            record.info.status, record.info.description
+        ));
     }
     let held = secret::read(cluster, spec).await?;
     drift.extend(values_drift(spec, &record, held.revision.as_deref()));
     let of_kind = |kind: &str| live.iter().flatten().find(|object| object["kind"] == kind);
     let deployment = of_kind("Deployment").cloned().unwrap_or_default();
-    let number = |pointer: &str| deployment.pointer(pointer).and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok());
-    let pods = match selector(&deployment) {
-        Some(labels) => pods_of(cluster, &spec.namespace, &labels, port).await?,
+    let number = |pointer: &str| deployment.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
+    let count = |pointer: &str| u32::try_from(number(pointer)).unwrap_or(u32::MAX);
+    let replicas = count("/spec/replicas");
+    let selector = selector(&deployment);
+    let pods = match &selector {
+        Some(labels) => pods_of(cluster, &spec.namespace, labels, port).await?,
         None => Vec::new(),
     };
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let env = of_kind("ConfigMap").and_then(|map| map["data"].as_object().cloned()).unwrap_or_default();
+    let env = of_kind("ConfigMap")
+        .and_then(|map| map["data"].as_object().cloned())
+        .unwrap_or_default();
     Ok(Some(Observed {
         drift,
-        ready_replicas: number("/status/readyReplicas").unwrap_or(0),
-        replicas: number("/spec/replicas").unwrap_or(0),
-        image: deployment.pointer("/spec/template/spec/containers/0/image").map(text),
+        ready_replicas: count("/status/readyReplicas"),
+        replicas,
+        rolled_out: number("/status/observedGeneration") >= number("/metadata/generation")
+            && count("/status/updatedReplicas") >= replicas,
+        selector,
+        image: deployment
+            .pointer("/spec/template/spec/containers/0/image")
+            .map(text),
         pods,
-        env: env.iter().map(|(name, value)| (name.clone(), text(value))).collect(),
+        env: env
+            .iter()
+            .map(|(name, value)| (name.clone(), text(value)))
+            .collect(),
         notes: held.notes,
         secret_revision: held.revision,
         record,
@@ -292,35 +338,60 @@ fn values_drift(spec: &HelmSpec, record: &Record, revision: Option<&str>) -> Vec
             drift.push(format!("the chart is {found}, this provider brings {ours}"));
         }
     }
-    let Ok(wanted) = values::values(spec, &secret::name(spec), revision.unwrap_or("missing")) else { return drift };
-    let (Some(wanted), found) = (wanted.as_object(), record.config.as_object().cloned().unwrap_or_default()) else {
+    let Ok(wanted) = values::values(spec, &secret::name(spec), revision.unwrap_or("missing")) else {
+        return drift;
+    };
+    let (Some(wanted), found) = (
+        wanted.as_object(),
+        record.config.as_object().cloned().unwrap_or_default(),
+    ) else {
         return drift;
     };
     // The names only: what an owner puts into values may be secret.
     let names: std::collections::BTreeSet<&String> = wanted.keys().chain(found.keys()).collect();
-    let differing = names.into_iter().filter(|name| wanted.get(*name) != found.get(*name));
-    drift.extend(differing.map(|name| format!("the value {name} of the release is not what the settings give")));
+    let differing = names
+        .into_iter()
+        .filter(|name| wanted.get(*name) != found.get(*name));
+    drift.extend(
+        differing.map(|name| format!("the value {name} of the release is not what the settings give")),
+    );
     drift
 }
 
 /// The label selector of a Deployment, as a query.
 fn selector(deployment: &Value) -> Option<String> {
     let labels = deployment.pointer("/spec/selector/matchLabels")?.as_object()?;
-    let pairs: Vec<String> =
-        labels.iter().map(|(name, value)| format!("{name}={}", value.as_str().unwrap_or_default())).collect();
+    let pairs: Vec<String> = labels
+        .iter()
+        .map(|(name, value)| format!("{name}={}", value.as_str().unwrap_or_default()))
+        .collect();
     (!pairs.is_empty()).then(|| pairs.join(","))
 }
 
-async fn selector_of(cluster: &Connection, spec: &HelmSpec, record: &Record) -> Result<Option<String>, HelmError> {
+async fn selector_of(
+    cluster: &Connection,
+    spec: &HelmSpec,
+    record: &Record,
+) -> Result<Option<String>, HelmError> {
     let objects = manifest::objects(&record.manifest).unwrap_or_default();
-    let Some(deployment) = objects.iter().find(|object| object["kind"] == "Deployment") else { return Ok(None) };
+    let Some(deployment) = objects.iter().find(|object| object["kind"] == "Deployment") else {
+        return Ok(None);
+    };
     let live = cluster.live(deployment, &spec.namespace).await?;
-    Ok(live.and_then(|live| serde_json::to_value(live).ok()).as_ref().and_then(selector))
+    Ok(live
+        .and_then(|live| serde_json::to_value(live).ok())
+        .as_ref()
+        .and_then(selector))
 }
 
 /// The first 16 hex digits of a SHA-256.
 fn short_digest(bytes: &[u8]) -> String {
-    digest::digest(&digest::SHA256, bytes).as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    digest::digest(&digest::SHA256, bytes)
+        .as_ref()
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 #[cfg(test)]

@@ -46,14 +46,27 @@ impl Helm {
     pub async fn find(binary: Option<&str>, stop: &CancellationToken) -> Result<Self, HelmError> {
         let wanted = binary.unwrap_or("helm");
         let environment = Environment::of_this_process(&[]);
-        let program = environment.find_program(wanted).ok_or_else(|| HelmError::Missing { wanted: wanted.to_owned() })?;
+        let program = environment
+            .find_program(wanted)
+            .ok_or_else(|| HelmError::Missing {
+                wanted: wanted.to_owned(),
+            })?;
         let unknown = Self { program, major: 0 };
-        let answer = unknown.run(&["version", "--template", "{{.Version}}"], None, stop).await?;
+        let answer = unknown
+            .run(&["version", "--template", "{{.Version}}"], None, stop)
+            .await?;
         let version = String::from_utf8_lossy(&answer.stdout).trim().to_owned();
-        let major = version.trim_start_matches('v').split('.').next().and_then(|part| part.parse().ok());
+        let major = version
+            .trim_start_matches('v')
+            .split('.')
+            .next()
+            .and_then(|part| part.parse().ok());
         match major {
             Some(major) if major >= 3 => Ok(Self { major, ..unknown }),
-            _ => Err(HelmError::TooOld { program: unknown.program, version }),
+            _ => Err(HelmError::TooOld {
+                program: unknown.program,
+                version,
+            }),
         }
     }
 
@@ -61,7 +74,12 @@ impl Helm {
     ///
     /// # Errors
     /// When the chart cannot be had or does not render; with Helm's own words.
-    pub async fn render(&self, spec: &HelmSpec, values: &Value, stop: &CancellationToken) -> Result<String, HelmError> {
+    pub async fn render(
+        &self,
+        spec: &HelmSpec,
+        values: &Value,
+        stop: &CancellationToken,
+    ) -> Result<String, HelmError> {
         let work = Work::new(spec, values, None)?;
         let mut args = vec!["template".to_owned(), spec.release.clone()];
         args.extend(work.chart_args(spec));
@@ -103,7 +121,13 @@ impl Helm {
         stop: &CancellationToken,
     ) -> Result<(), HelmError> {
         let work = Work::for_cluster(cluster)?;
-        let args = ["uninstall", release, "--namespace", namespace, "--ignore-not-found"];
+        let args = [
+            "uninstall",
+            release,
+            "--namespace",
+            namespace,
+            "--ignore-not-found",
+        ];
         self.run(&args, Some(&work), stop).await.map(|_| ())
     }
 
@@ -113,25 +137,37 @@ impl Helm {
         work: Option<&Work>,
         stop: &CancellationToken,
     ) -> Result<Captured, HelmError> {
-        let own: Vec<String> = std::env::vars().map(|(name, _)| name).filter(|name| name.starts_with("HELM_")).collect();
+        let own: Vec<String> = std::env::vars()
+            .map(|(name, _)| name)
+            .filter(|name| name.starts_with("HELM_"))
+            .collect();
         let mut command = Command::new(self.program.clone(), Environment::of_this_process(&own))
             .args(args.iter().map(|arg| arg.as_ref().to_owned()))
-            .limits(Limits { timeout: Some(RUN_LIMIT), grace: STOP_GRACE });
+            .limits(Limits {
+                timeout: Some(RUN_LIMIT),
+                grace: STOP_GRACE,
+            });
         // The user's own kubeconfig is never consulted: the target is the one that was named.
         let kubeconfig = work.map_or_else(|| PathBuf::from("/dev/null"), Work::kubeconfig);
         command = command.env("KUBECONFIG", kubeconfig);
         let line = command.to_string();
-        let answer = command.capture(stop, OUTPUT_LIMIT).await.map_err(|error| HelmError::Failed {
-            command: line.clone(),
-            message: error.to_string(),
-        })?;
+        let answer = command
+            .capture(stop, OUTPUT_LIMIT)
+            .await
+            .map_err(|error| HelmError::Failed {
+                command: line.clone(),
+                message: error.to_string(),
+            })?;
         if answer.exit.success() {
             return Ok(answer);
         }
         if stop.is_cancelled() {
             return Err(HelmError::Stopped { command: line });
         }
-        Err(HelmError::Failed { command: line, message: message_of(&answer) })
+        Err(HelmError::Failed {
+            command: line,
+            message: message_of(&answer),
+        })
     }
 }
 
@@ -143,7 +179,11 @@ fn message_of(answer: &Captured) -> String {
     while let Some(rest) = NOISE.iter().find_map(|noise| message.strip_prefix(noise)) {
         message = rest;
     }
-    if message.is_empty() { format!("exit code {}", answer.exit.code()) } else { message.to_owned() }
+    if message.is_empty() {
+        format!("exit code {}", answer.exit.code())
+    } else {
+        message.to_owned()
+    }
 }
 
 /// The private folder of one call.
@@ -156,17 +196,24 @@ impl Work {
     fn new(spec: &HelmSpec, values: &Value, cluster: Option<&Connection>) -> Result<Self, HelmError> {
         let mut work = match cluster {
             Some(cluster) => Self::for_cluster(cluster)?,
-            None => Self { folder: TempDir::with_prefix("harness-delegate-").map_err(HelmError::Folder)?, chart: None },
+            None => Self {
+                folder: TempDir::with_prefix("harness-delegate-").map_err(HelmError::Folder)?,
+                chart: None,
+            },
         };
         work.write("values.json", &values.to_string())?;
         if matches!(spec.chart, Chart::Embedded) {
-            work.chart = Some(delegate_core::install::chart::write_to(work.folder.path()).map_err(HelmError::Folder)?);
+            work.chart =
+                Some(delegate_core::install::chart::write_to(work.folder.path()).map_err(HelmError::Folder)?);
         }
         Ok(work)
     }
 
     fn for_cluster(cluster: &Connection) -> Result<Self, HelmError> {
-        let work = Self { folder: TempDir::with_prefix("harness-delegate-").map_err(HelmError::Folder)?, chart: None };
+        let work = Self {
+            folder: TempDir::with_prefix("harness-delegate-").map_err(HelmError::Folder)?,
+            chart: None,
+        };
         work.write("kubeconfig", cluster.kubeconfig_text()?.expose())?;
         Ok(work)
     }
@@ -175,7 +222,10 @@ impl Work {
         let mut options = std::fs::OpenOptions::new();
         options.write(true).create_new(true).mode(0o600);
         let path = self.folder.path().join(name);
-        options.open(path).and_then(|mut file| file.write_all(text.as_bytes())).map_err(HelmError::Folder)
+        options
+            .open(path)
+            .and_then(|mut file| file.write_all(text.as_bytes()))
+            .map_err(HelmError::Folder)
     }
 
     fn kubeconfig(&self) -> PathBuf {
@@ -187,20 +237,38 @@ impl Work {
         let path = |path: &Path| path.display().to_string();
         let mut args = match (&spec.chart, &self.chart) {
             (Chart::Path(given), _) => vec![path(given)],
-            (Chart::Repository { repository, name, version }, _) => {
-                let oci = repository.as_deref().filter(|repository| repository.starts_with("oci://"));
+            (
+                Chart::Repository {
+                    repository,
+                    name,
+                    version,
+                },
+                _,
+            ) => {
+                let oci = repository
+                    .as_deref()
+                    .filter(|repository| repository.starts_with("oci://"));
                 let mut args = match (oci, repository) {
                     (Some(oci), _) => vec![format!("{}/{name}", oci.trim_end_matches('/'))],
                     (None, Some(repository)) => vec![name.clone(), "--repo".to_owned(), repository.clone()],
                     (None, None) => vec![name.clone()],
                 };
-                args.extend(version.iter().flat_map(|version| ["--version".to_owned(), version.clone()]));
+                args.extend(
+                    version
+                        .iter()
+                        .flat_map(|version| ["--version".to_owned(), version.clone()]),
+                );
                 args
             }
             (Chart::Embedded, embedded) => vec![path(embedded.as_deref().unwrap_or(self.folder.path()))],
         };
         let values = path(&self.folder.path().join("values.json"));
-        args.extend(["--namespace".to_owned(), spec.namespace.clone(), "--values".to_owned(), values]);
+        args.extend([
+            "--namespace".to_owned(),
+            spec.namespace.clone(),
+            "--values".to_owned(),
+            values,
+        ]);
         args
     }
 }

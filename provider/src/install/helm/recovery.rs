@@ -20,7 +20,11 @@ pub(super) const FOREIGN_PENDING: Duration = Duration::from_mins(10);
 /// Whether this provider installed the release: the Secret of its token says so.
 ///
 /// Without a Secret of ours (the owner's own is used) the release's own values must name this very delegate.
-pub(super) async fn is_ours(cluster: &Connection, spec: &HelmSpec, history: &[Record]) -> Result<bool, HelmError> {
+pub(super) async fn is_ours(
+    cluster: &Connection,
+    spec: &HelmSpec,
+    history: &[Record],
+) -> Result<bool, HelmError> {
     if secret::read(cluster, spec).await?.ours {
         return Ok(true);
     }
@@ -40,13 +44,20 @@ pub(super) async fn recover(
     mut history: Vec<Record>,
     stop: &CancellationToken,
 ) -> Result<(), HelmError> {
-    if history.last().is_some_and(|newest| newest.info.status == "uninstalling") {
-        helm.uninstall(cluster, &spec.namespace, &spec.release, stop).await?;
+    if history
+        .last()
+        .is_some_and(|newest| newest.info.status == "uninstalling")
+    {
+        helm.uninstall(cluster, &spec.namespace, &spec.release, stop)
+            .await?;
         return Ok(());
     }
     while let Some(newest) = history.pop_if(|newest| newest.is_pending()) {
         if is_recent(&newest) && !is_ours(cluster, spec, std::slice::from_ref(&newest)).await? {
-            return Err(HelmError::Busy { release: spec.release.clone(), since: newest.info.last_deployed });
+            return Err(HelmError::Busy {
+                release: spec.release.clone(),
+                since: newest.info.last_deployed,
+            });
         }
         forget(cluster, spec, &newest).await?;
     }
@@ -60,7 +71,9 @@ pub(super) async fn recover(
 }
 
 fn is_recent(record: &Record) -> bool {
-    let Ok(since) = record.info.last_deployed.parse::<Timestamp>() else { return false };
+    let Ok(since) = record.info.last_deployed.parse::<Timestamp>() else {
+        return false;
+    };
     let age = Timestamp::now().duration_since(since);
     age.unsigned_abs() < FOREIGN_PENDING
 }

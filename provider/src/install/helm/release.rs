@@ -85,7 +85,11 @@ impl Record {
 ///
 /// # Errors
 /// When the API server cannot be reached or refuses, or a record cannot be read.
-pub async fn history(cluster: &Connection, namespace: &str, release: &str) -> Result<Vec<Record>, ClusterError> {
+pub(super) async fn history(
+    cluster: &Connection,
+    namespace: &str,
+    release: &str,
+) -> Result<Vec<Record>, ClusterError> {
     let labels = format!("owner=helm,name={release}");
     let secrets = cluster.list(("v1", "Secret"), namespace, &labels).await?;
     let mut records = secrets
@@ -93,7 +97,9 @@ pub async fn history(cluster: &Connection, namespace: &str, release: &str) -> Re
         .map(|secret| {
             decode(secret).map_err(|problem| {
                 let name = secret.metadata.name.clone().unwrap_or_default();
-                ClusterError::Target(format!("the Helm record {name} in the namespace {namespace} {problem}"))
+                ClusterError::Target(format!(
+                    "the Helm record {name} in the namespace {namespace} {problem}"
+                ))
             })
         })
         .collect::<Result<Vec<Record>, _>>()?;
@@ -102,15 +108,23 @@ pub async fn history(cluster: &Connection, namespace: &str, release: &str) -> Re
 }
 
 fn decode(secret: &DynamicObject) -> Result<Record, String> {
-    let data = secret.data.pointer("/data/release").and_then(Value::as_str).ok_or("has no release")?;
+    let data = secret
+        .data
+        .pointer("/data/release")
+        .and_then(Value::as_str)
+        .ok_or("has no release")?;
     // Once by the API server, once by Helm.
-    let packed = BASE64.decode(data).and_then(|inner| BASE64.decode(inner)).map_err(|_| "is not base64")?;
+    let packed = BASE64
+        .decode(data)
+        .and_then(|inner| BASE64.decode(inner))
+        .map_err(|_| "is not base64")?;
     let mut text = Vec::new();
     GzDecoder::new(packed.as_slice())
         .take(MAX_RECORD)
         .read_to_end(&mut text)
         .map_err(|error| format!("cannot be unpacked: {error}"))?;
-    let mut record: Record = serde_json::from_slice(&text).map_err(|error| format!("is not understood: {error}"))?;
+    let mut record: Record =
+        serde_json::from_slice(&text).map_err(|error| format!("is not understood: {error}"))?;
     record.secret = secret.metadata.name.clone().unwrap_or_default();
     Ok(record)
 }

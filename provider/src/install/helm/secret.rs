@@ -77,7 +77,9 @@ pub(super) async fn ensure_namespace(cluster: &Connection, spec: &HelmSpec) -> R
 
 /// Removes the namespace when this provider made it and nobody lives there any more.
 pub(super) async fn remove_namespace(cluster: &Connection, spec: &HelmSpec) -> Result<(), HelmError> {
-    let Some(namespace) = cluster.namespace(&spec.namespace).await? else { return Ok(()) };
+    let Some(namespace) = cluster.namespace(&spec.namespace).await? else {
+        return Ok(());
+    };
     let labels = namespace.metadata.labels.unwrap_or_default();
     if !spec.create_namespace || labels.get(MANAGED_BY.0).map(String::as_str) != Some(MANAGED_BY.1) {
         return Ok(());
@@ -85,7 +87,10 @@ pub(super) async fn remove_namespace(cluster: &Connection, spec: &HelmSpec) -> R
     for kind in INHABITANTS {
         let found = cluster.list(*kind, &spec.namespace, "").await?;
         let name = |object: &kube::api::DynamicObject| object.metadata.name.clone().unwrap_or_default();
-        if found.iter().any(|object| !FURNITURE.contains(&name(object).as_str())) {
+        if found
+            .iter()
+            .any(|object| !FURNITURE.contains(&name(object).as_str()))
+        {
             return Ok(());
         }
     }
@@ -104,9 +109,14 @@ pub(super) async fn apply(cluster: &Connection, spec: &HelmSpec) -> Result<Strin
             EnvValue::Plain(_) => None,
         })
         .collect();
-    if matches!(spec.config.token, TokenSource::Inline(_)) || (spec.token_secret.is_some() && !secrets.is_empty()) {
-        let mut annotations: BTreeMap<String, &str> =
-            spec.notes.iter().map(|(name, value)| (format!("{NOTE}{name}"), value.as_str())).collect();
+    if matches!(spec.config.token, TokenSource::Inline(_))
+        || (spec.token_secret.is_some() && !secrets.is_empty())
+    {
+        let mut annotations: BTreeMap<String, &str> = spec
+            .notes
+            .iter()
+            .map(|(name, value)| (format!("{NOTE}{name}"), value.as_str()))
+            .collect();
         annotations.insert(RELEASE.to_owned(), &spec.release);
         let object = json!({
             "apiVersion": "v1",
@@ -125,10 +135,14 @@ pub(super) async fn read(cluster: &Connection, spec: &HelmSpec) -> Result<Held, 
     let own = name(spec);
     let name = spec.token_secret.as_deref().unwrap_or(&own);
     let object = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name } });
-    let Some(found) = cluster.live(&object, &spec.namespace).await? else { return Ok(Held::default()) };
+    let Some(found) = cluster.live(&object, &spec.namespace).await? else {
+        return Ok(Held::default());
+    };
     let annotations = found.metadata.annotations.clone().unwrap_or_default();
     let labels = found.metadata.labels.clone().unwrap_or_default();
-    let notes = annotations.iter().filter_map(|(name, value)| Some((name.strip_prefix(NOTE)?.to_owned(), value.clone())));
+    let notes = annotations
+        .iter()
+        .filter_map(|(name, value)| Some((name.strip_prefix(NOTE)?.to_owned(), value.clone())));
     Ok(Held {
         revision: Some(revision(&found.data["data"])),
         notes: notes.collect(),
@@ -146,7 +160,11 @@ pub(super) async fn delete(cluster: &Connection, spec: &HelmSpec) -> Result<(), 
 /// Tells one content from another and nothing else: keyed with the token itself, which is 128 random bits, so that not
 /// even a weak proxy password can be guessed from it.
 fn revision(data: &Value) -> String {
-    let bytes = |value: &Value| BASE64.decode(value.as_str().unwrap_or_default()).unwrap_or_default();
+    let bytes = |value: &Value| {
+        BASE64
+            .decode(value.as_str().unwrap_or_default())
+            .unwrap_or_default()
+    };
     let key = hmac::Key::new(hmac::HMAC_SHA256, &bytes(&data[TOKEN_KEY]));
     let mut context = hmac::Context::with_key(&key);
     for (name, value) in data.as_object().into_iter().flatten() {

@@ -23,11 +23,11 @@ const REVISION_ANNOTATION: &str = "harness-delegate/secret-revision";
 ///
 /// # Errors
 /// When one of the owner's documents is not YAML, or sets what an argument owns.
-pub fn values(spec: &HelmSpec, secret: &str, secret_revision: &str) -> Result<Value, String> {
+pub(super) fn values(spec: &HelmSpec, secret: &str, secret_revision: &str) -> Result<Value, String> {
     let mut values = typed(spec, secret, secret_revision);
     for (at, text) in spec.values.iter().enumerate() {
-        let own: Value =
-            serde_saphyr::from_str(text).map_err(|error| format!("helm.values[{at}] is not YAML: {error}"))?;
+        let own: Value = serde_saphyr::from_str(text)
+            .map_err(|error| format!("helm.values[{at}] is not YAML: {error}"))?;
         if own.is_null() {
             continue;
         }
@@ -35,7 +35,9 @@ pub fn values(spec: &HelmSpec, secret: &str, secret_revision: &str) -> Result<Va
             return Err(format!("helm.values[{at}] is not a YAML mapping"));
         };
         if let Some((key, argument)) = OWNED.iter().find(|(key, _)| fields.contains_key(*key)) {
-            return Err(format!("helm.values[{at}] sets {key}, which the argument {argument} sets; remove it from the values"));
+            return Err(format!(
+                "helm.values[{at}] sets {key}, which the argument {argument} sets; remove it from the values"
+            ));
         }
         overlay(&mut values, &own);
     }
@@ -99,15 +101,26 @@ fn typed(spec: &HelmSpec, secret: &str, secret_revision: &str) -> Value {
 }
 
 fn custom_envs(spec: &HelmSpec, secret: &str) -> Vec<Value> {
-    let mut envs: Vec<Value> = spec.env.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
+    let mut envs: Vec<Value> = spec
+        .env
+        .iter()
+        .map(|(name, value)| json!({ "name": name, "value": value }))
+        .collect();
     if !matches!(spec.chart, Chart::Embedded)
         && let Some(url) = &spec.config.log_service_url
     {
         envs.push(json!({ "name": "LOG_STREAMING_SERVICE_URL", "value": url.as_str() }));
     }
-    if spec.config.proxy.as_ref().is_some_and(|proxy| proxy.credentials.is_some()) {
+    if spec
+        .config
+        .proxy
+        .as_ref()
+        .is_some_and(|proxy| proxy.credentials.is_some())
+    {
         for name in ["PROXY_USER", "PROXY_PASSWORD"] {
-            envs.push(json!({ "name": name, "valueFrom": { "secretKeyRef": { "name": secret, "key": name } } }));
+            envs.push(
+                json!({ "name": name, "valueFrom": { "secretKeyRef": { "name": secret, "key": name } } }),
+            );
         }
     }
     envs
@@ -118,7 +131,10 @@ fn overlay(lower: &mut Value, upper: &Value) {
     match (lower, upper) {
         (Value::Object(lower), Value::Object(upper)) => {
             for (key, value) in upper {
-                overlay(lower.entry(key.clone()).or_insert(Value::Object(Map::new())), value);
+                overlay(
+                    lower.entry(key.clone()).or_insert(Value::Object(Map::new())),
+                    value,
+                );
             }
         }
         (lower, upper) => *lower = upper.clone(),
@@ -133,7 +149,11 @@ mod tests {
     #[test]
     fn the_owners_values_are_merged_over_the_arguments() {
         let mut spec = spec();
-        spec.values = vec!["replicas: 5\nupgrader: {schedule: x}\n".into(), "replicas: 7".into(), String::new()];
+        spec.values = vec![
+            "replicas: 5\nupgrader: {schedule: x}\n".into(),
+            "replicas: 7".into(),
+            String::new(),
+        ];
         let values = values(&spec, "s", "1").unwrap();
         assert_eq!(values["replicas"], 7);
         assert_eq!(values["upgrader"], json!({ "enabled": false, "schedule": "x" }));
@@ -145,9 +165,16 @@ mod tests {
         let mut spec = spec();
         spec.values = vec!["delegateToken: hunter2".into()];
         let error = values(&spec, "s", "1").unwrap_err();
-        assert!(error.contains("helm.values[0] sets delegateToken, which the argument token_wo sets"), "{error}");
+        assert!(
+            error.contains("helm.values[0] sets delegateToken, which the argument token_wo sets"),
+            "{error}"
+        );
         spec.values = vec!["[1]".into()];
-        assert!(values(&spec, "s", "1").unwrap_err().contains("not a YAML mapping"));
+        assert!(
+            values(&spec, "s", "1")
+                .unwrap_err()
+                .contains("not a YAML mapping")
+        );
         spec.values = vec!["a: [".into()];
         assert!(values(&spec, "s", "1").unwrap_err().contains("not YAML"));
     }

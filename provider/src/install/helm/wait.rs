@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{HelmError, HelmSpec, Observed, observe, selector};
+use super::{HelmError, HelmSpec, Observed, observe};
 use crate::install::cluster::{Connection, PodReport, events_of, pods_of, troubles_of};
 
 /// Between two looks at the cluster.
@@ -33,7 +32,9 @@ pub enum WaitError {
     #[error("{0}")]
     TimedOut(String),
     /// It was asked to stop.
-    #[error("interrupted while waiting for the delegate; what was installed is kept, and the next apply goes on from there")]
+    #[error(
+        "interrupted while waiting for the delegate; what was installed is kept, and the next apply goes on from there"
+    )]
     Stopped,
     /// Looking failed.
     #[error(transparent)]
@@ -55,12 +56,13 @@ pub async fn wait(
     let deadline = Instant::now() + limit;
     loop {
         let seen = observe(cluster, spec, port).await?;
-        let rolled_out = rolled_out(cluster, spec, &seen).await?;
-        if let Some(seen) = seen.as_ref().filter(|seen| until == Until::Installed || (rolled_out && reached(seen, until))) {
+        if let Some(seen) = seen.as_ref().filter(|seen| reached(seen, until)) {
             return Ok(seen.clone());
         }
         if Instant::now() >= deadline {
-            return Err(WaitError::TimedOut(why_not(cluster, spec, seen.as_ref(), until, limit).await));
+            return Err(WaitError::TimedOut(
+                why_not(cluster, spec, seen.as_ref(), until, limit).await,
+            ));
         }
         tokio::select! {
             () = stop.cancelled() => return Err(WaitError::Stopped),
@@ -70,6 +72,9 @@ pub async fn wait(
 }
 
 fn reached(seen: &Observed, until: Until) -> bool {
+    if until == Until::Installed {
+        return true;
+    }
     let staying: Vec<&PodReport> = seen.pods.iter().filter(|pod| !pod.leaving).collect();
     let wanted = seen.replicas as usize;
     let fits = |pod: &&&PodReport| match until {
@@ -78,23 +83,7 @@ fn reached(seen: &Observed, until: Until) -> bool {
         Until::Connected => pod.connected == Some(true),
     };
     // No more pods than asked for: the ones of the last revision must be on their way out.
-    staying.len() == wanted && staying.iter().filter(fits).count() == wanted
-}
-
-/// Whether the Deployment's controller has seen the newest revision and replaced every pod of the last one.
-async fn rolled_out(cluster: &Connection, spec: &HelmSpec, seen: &Option<Observed>) -> Result<bool, HelmError> {
-    let Some(seen) = seen else { return Ok(false) };
-    let Some(deployment) = deployment_of(cluster, spec, seen).await? else { return Ok(false) };
-    let number = |pointer: &str| deployment.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
-    let current = number("/status/observedGeneration") >= number("/metadata/generation");
-    Ok(current && number("/status/updatedReplicas") >= u64::from(seen.replicas))
-}
-
-async fn deployment_of(cluster: &Connection, spec: &HelmSpec, seen: &Observed) -> Result<Option<Value>, HelmError> {
-    let objects = super::manifest::objects(&seen.record.manifest).map_err(HelmError::Values)?;
-    let Some(deployment) = objects.iter().find(|object| object["kind"] == "Deployment") else { return Ok(None) };
-    let live = cluster.live(deployment, &spec.namespace).await?;
-    Ok(live.and_then(|live| serde_json::to_value(live).ok()))
+    seen.rolled_out && staying.len() == wanted && staying.iter().filter(fits).count() == wanted
 }
 
 /// The text of a wait that failed: what was awaited, what is there, and where to look.
@@ -111,9 +100,15 @@ async fn why_not(
         Until::Connected => "connected to its manager",
     };
     let (name, namespace) = (&spec.config.name, &spec.namespace);
-    let mut text = format!("the delegate {name} in the namespace {namespace} was not {goal} within {} s", limit.as_secs());
-    let Some(seen) = seen else { return format!("{text}: there is no release {}", spec.release) };
-    let count = |fits: fn(&PodReport) -> bool| seen.pods.iter().filter(|pod| !pod.leaving && fits(pod)).count();
+    let mut text = format!(
+        "the delegate {name} in the namespace {namespace} was not {goal} within {} s",
+        limit.as_secs()
+    );
+    let Some(seen) = seen else {
+        return format!("{text}: there is no release {}", spec.release);
+    };
+    let count =
+        |fits: fn(&PodReport) -> bool| seen.pods.iter().filter(|pod| !pod.leaving && fits(pod)).count();
     text.push_str(&format!(
         ": {} of {} pods are ready, {} say that they are connected",
         count(|pod| pod.ready),
@@ -121,13 +116,18 @@ async fn why_not(
         count(|pod| pod.connected == Some(true)),
     ));
     if until == Until::Connected && count(|pod| pod.ready) > 0 {
-        text.push_str(&format!("; check that {} can be reached from the pods and that the token is valid", spec.config.manager_url));
+        text.push_str(&format!(
+            "; check that {} can be reached from the pods and that the token is valid",
+            spec.config.manager_url
+        ));
     }
-    if seen.pods.is_empty()
-        && let Ok(Some(deployment)) = deployment_of(cluster, spec, seen).await
-    {
+    if let Some(selector) = seen.selector.as_ref().filter(|_| seen.pods.is_empty()) {
         // No pod at all: the reason (a quota, an admission hook) is told to the ReplicaSet.
-        for name in replica_sets(cluster, spec, &deployment).await {
+        let sets = cluster
+            .list(("apps/v1", "ReplicaSet"), namespace, selector)
+            .await
+            .unwrap_or_default();
+        for name in sets.into_iter().filter_map(|set| set.metadata.name) {
             for line in events_of(cluster, namespace, &name).await {
                 text.push_str(&format!("\n  event of {name}: {line}"));
             }
@@ -135,12 +135,6 @@ async fn why_not(
     }
     text.push_str(&troubles_of(cluster, namespace, &seen.pods).await);
     text
-}
-
-async fn replica_sets(cluster: &Connection, spec: &HelmSpec, deployment: &Value) -> Vec<String> {
-    let Some(labels) = selector(deployment) else { return Vec::new() };
-    let sets = cluster.list(("apps/v1", "ReplicaSet"), &spec.namespace, &labels).await.unwrap_or_default();
-    sets.into_iter().filter_map(|set| set.metadata.name).collect()
 }
 
 /// Waits until no pod with these labels is left, so that a removed delegate has really drained.
@@ -153,7 +147,7 @@ pub(super) async fn until_no_pod(
     let deadline = Instant::now() + GONE_LIMIT;
     while !pods_of(cluster, namespace, labels, 0).await?.is_empty() && Instant::now() < deadline {
         tokio::select! {
-            () = stop.cancelled() => return Err(HelmError::Stopped { command: json!("wait for the pods to drain").to_string() }),
+            () = stop.cancelled() => return Err(HelmError::Stopped { command: "the wait for the pods to drain".to_owned() }),
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }
     }
