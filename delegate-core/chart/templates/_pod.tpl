@@ -2,7 +2,8 @@
 
 {{/* What the container runs as; see delegate.securityContext in values.yaml. */}}
 {{- define "harness-delegate.securityContext" -}}
-{{- $given := (.Values.delegate | default dict).securityContext | default dict -}}
+{{- $newer := (.Values.delegate | default dict).securityContext | default dict -}}
+{{- $given := merge (deepCopy $newer) (.Values.delegateSecurityContext | default dict) -}}
 {{- $uid := ternary 0 1001 (eq (toString (.Values.securityContext | default dict).runAsRoot) "true") -}}
 {{- if hasKey $given "runAsUser" -}}
 {{- $uid = $given.runAsUser -}}
@@ -25,6 +26,13 @@
 {{- end -}}
 {{- end -}}
 {{- toYaml $context -}}
+{{- end -}}
+
+{{- define "harness-delegate.podSecurityContext" -}}
+{{- $newer := ((.Values.delegate | default dict).pod | default dict).securityContext | default dict -}}
+{{- with merge (deepCopy (.Values.delegatePodSecurityContext | default dict)) $newer -}}
+{{- toYaml . -}}
+{{- end -}}
 {{- end -}}
 
 {{/* Which of the scratch folders this pod needs from us, as a map: mountTmp, mountWork, setWorkingDir, setHome. */}}

@@ -197,6 +197,15 @@ fn container_runs_as_the_values_say_and_never_contradicts_itself() {
             json!(2000),
             true,
         ),
+        (&["delegateSecurityContext.runAsUser=0"], json!(0), false),
+        (
+            &[
+                "delegateSecurityContext.runAsUser=0",
+                "delegate.securityContext.runAsUser=2000",
+            ],
+            json!(2000),
+            true,
+        ),
         (&["delegate.securityContext.runAsUser=null"], Value::Null, true),
         (
             &["delegate.securityContext=null", "securityContext=null"],
@@ -222,6 +231,18 @@ fn container_runs_as_the_values_say_and_never_contradicts_itself() {
             "{set:?}"
         );
     }
+    let pod =
+        |set: &[&str]| objects_with(set)[DEPLOYMENT]["spec"]["template"]["spec"]["securityContext"].clone();
+    assert_eq!(pod(&[]), json!({"fsGroup": 1001}));
+    assert_eq!(
+        pod(&["delegatePodSecurityContext.fsGroup=7"]),
+        json!({"fsGroup": 7})
+    );
+    assert_eq!(
+        pod(&["delegate.pod.securityContext.fsGroup=8"]),
+        json!({"fsGroup": 8})
+    );
+    assert_eq!(pod(&["delegate.pod.securityContext=null"]), Value::Null);
     let objects = objects_with(&[
         "delegate.securityContext.readOnlyRootFilesystem=false",
         "delegate.securityContext.procMount=Default",

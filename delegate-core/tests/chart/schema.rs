@@ -15,7 +15,8 @@ const OFFICIAL_VALUES: &str = "
     startupProbe.initialDelaySeconds startupProbe.periodSeconds startupProbe.failureThreshold startupProbe.timeoutSeconds
     livenessProbe.initialDelaySeconds livenessProbe.periodSeconds livenessProbe.failureThreshold
     livenessProbe.timeoutSeconds k8sPermissionsType serviceAccount.create serviceAccount.annotations serviceAccount.name
-    ccm.visibility securityContext.runAsRoot delegate.pod.securityContext delegate.securityContext mTLS.secretName
+    ccm.visibility securityContext.runAsRoot delegate.pod.securityContext delegate.securityContext
+    delegateSecurityContext delegatePodSecurityContext mTLS.secretName
     delegateCustomCa.secretName upgraderCustomCa.secretName destinationCaPath shared_certificates.certs_path
     shared_certificates.ca_bundle shared_certificates.ci_mount_targets proxyHost proxyPort proxyScheme noProxy proxyUser
     proxyPassword ztsUrl ztsTimeoutSeconds ztsRetryCount ztsEnforce custom_envs custom_mounts custom_volumes
