@@ -12,7 +12,7 @@ const OPTIONS: ServeOptions = ServeOptions {
 };
 
 fn main() -> ExitCode {
-    plugin::run(OPTIONS, placeholder::Provider::new)
+    plugin::run(OPTIONS, std::env::args_os().skip(1), placeholder::Provider::new)
 }
 
 mod placeholder {

@@ -2,7 +2,8 @@
 //! no unix sockets.
 //!
 //! The socket lies in a directory of its own with mode 0700, so there is no moment in which someone else could
-//! open it, whatever the umask. The directory goes away with the [`Bound`] value.
+//! open it, whatever the umask. It goes away with the [`Directory`], and not with the listener, which a task
+//! may hold for longer than its owner.
 
 use std::{
     io,
@@ -46,15 +47,16 @@ pub enum ListenError {
     },
 }
 
-/// A listener and what must outlive it.
+/// A listener, and how a host finds it.
 #[derive(Debug)]
 pub(super) struct Bound {
     listener: Listener,
     network: &'static str,
     address: String,
-    /// Removed, with the socket in it, on drop.
-    directory: Option<TempDir>,
 }
+
+/// The private directory of a socket; removed, with the socket in it, on drop. A TCP port has none.
+pub(super) type Directory = Option<TempDir>;
 
 #[derive(Debug)]
 enum Listener {
@@ -68,37 +70,15 @@ impl Bound {
     ///
     /// # Errors
     /// [`ListenError`] when neither a socket nor loopback TCP is to be had.
-    pub(super) fn new(env: &HostEnv) -> Result<Self, ListenError> {
+    pub(super) fn new(env: &HostEnv) -> Result<(Self, Directory), ListenError> {
         #[cfg(unix)]
-        {
-            let mut failure = None;
-            for parent in socket_parents(env) {
-                match bind_unix(&parent) {
-                    Ok(bound) => {
-                        if let (Some(group), Some(directory)) = (&env.socket_group, &bound.directory) {
-                            share_with_group(directory.path(), group).map_err(|source| {
-                                ListenError::Group {
-                                    group: group.clone(),
-                                    source,
-                                }
-                            })?;
-                        }
-                        return Ok(bound);
-                    }
-                    Err(error) => failure = Some((parent, error)),
-                }
-            }
+        match bind_unix(env) {
+            Ok(bound) => return Ok(bound),
             // A host that asked for a place, or for a group, must not get a port that anyone may connect to.
-            if let Some((place, source)) =
-                failure.filter(|_| env.socket_dir.is_some() || env.socket_group.is_some())
-            {
-                return Err(ListenError::Bind {
-                    place: place.display().to_string(),
-                    source,
-                });
-            }
+            Err(error) if env.socket_dir.is_some() || env.socket_group.is_some() => return Err(error),
+            Err(error) => tracing::warn!(%error, "there is no unix socket to be had, taking loopback TCP"),
         }
-        bind_tcp(env.ports.clone())
+        Ok((bind_tcp(env.ports.clone())?, None))
     }
 
     /// `unix` or `tcp`, as the handshake line has it.
@@ -129,17 +109,38 @@ impl Bound {
     }
 }
 
-/// The directories to try, best first. `/tmp` is the way out when `TMPDIR` is too long for a socket's path.
+/// Makes the socket where the host wants it, or in the first temporary directory that takes it.
 #[cfg(unix)]
-fn socket_parents(env: &HostEnv) -> Vec<PathBuf> {
-    match &env.socket_dir {
+fn bind_unix(env: &HostEnv) -> Result<(Bound, Directory), ListenError> {
+    let parents = match &env.socket_dir {
         Some(directory) => vec![directory.clone()],
+        // The second is the way out when TMPDIR is too long for a socket's path.
         None => vec![std::env::temp_dir(), PathBuf::from("/tmp")],
+    };
+    let mut failure = io::Error::from(io::ErrorKind::NotFound);
+    let mut place = String::new();
+    for parent in parents {
+        match bind_unix_in(&parent) {
+            Ok((bound, directory)) => {
+                if let Some(group) = &env.socket_group {
+                    share_with_group(directory.path(), group).map_err(|source| ListenError::Group {
+                        group: group.clone(),
+                        source,
+                    })?;
+                }
+                return Ok((bound, Some(directory)));
+            }
+            Err(error) => (place, failure) = (parent.display().to_string(), error),
+        }
     }
+    Err(ListenError::Bind {
+        place,
+        source: failure,
+    })
 }
 
 #[cfg(unix)]
-fn bind_unix(parent: &Path) -> io::Result<Bound> {
+fn bind_unix_in(parent: &Path) -> io::Result<(Bound, TempDir)> {
     use std::os::unix::fs::PermissionsExt;
 
     let directory = tempfile::Builder::new()
@@ -153,12 +154,15 @@ fn bind_unix(parent: &Path) -> io::Result<Bound> {
             "the path is not UTF-8 and cannot be told to the host",
         )
     })?;
-    Ok(Bound {
-        listener: Listener::Unix(tokio::net::UnixListener::bind(&path)?),
-        network: "unix",
-        address: address.to_owned(),
-        directory: Some(directory),
-    })
+    let listener = Listener::Unix(tokio::net::UnixListener::bind(&path)?);
+    Ok((
+        Bound {
+            listener,
+            network: "unix",
+            address: address.to_owned(),
+        },
+        directory,
+    ))
 }
 
 /// Lets the members of `group`, a name or a number, walk to the socket and use it.
@@ -196,7 +200,6 @@ fn bind_tcp(ports: Option<RangeInclusive<u16>>) -> Result<Bound, ListenError> {
             listener: Listener::Tcp(TcpListener::from_std(listener)?),
             network: "tcp",
             address: address.to_string(),
-            directory: None,
         })
     };
     let ports = ports.unwrap_or(0..=0);

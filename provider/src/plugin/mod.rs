@@ -16,7 +16,7 @@
 //!         source: "registry.terraform.io/me/mine",
 //!         log_targets: &["my_crate"],
 //!     };
-//!     plugin::run(options, |_stop| MyProvider)
+//!     plugin::run(options, std::env::args_os().skip(1), |_stop| MyProvider)
 //! }
 //! ```
 //!
@@ -59,6 +59,7 @@ mod tls;
 
 use std::{
     error::Error,
+    ffi::OsString,
     io::{self, Write},
     process::ExitCode,
 };
@@ -121,11 +122,15 @@ pub enum ServeError {
 
 /// Serves a provider for the life of the process: what `main` does.
 ///
-/// Without arguments the process serves the host that started it; `--debug` serves whoever attaches, and `--version`
-/// prints the version. `provider` is made once, with the signal that its `StopProvider` is to fire.
-pub fn run<P: Provider>(options: ServeOptions, provider: impl FnOnce(StopSignal) -> P) -> ExitCode {
+/// `arguments` are the program's own, without its name. With none of them the process serves the host that started
+/// it; `--debug` serves whoever attaches, and `--version` prints the version. `provider` is made once, with the signal that its `StopProvider` is to fire.
+pub fn run<P: Provider>(
+    options: ServeOptions,
+    arguments: impl IntoIterator<Item = OsString>,
+    provider: impl FnOnce(StopSignal) -> P,
+) -> ExitCode {
     let parent = Parent::now();
-    let mode = match Mode::from_arguments(std::env::args().skip(1)) {
+    let mode = match Mode::from_arguments(arguments) {
         Ok(Mode::Version) => return print_version(&options),
         Ok(mode) => mode,
         Err(unknown) => {
@@ -177,13 +182,13 @@ enum Mode {
 }
 
 impl Mode {
-    fn from_arguments(arguments: impl Iterator<Item = String>) -> Result<Self, String> {
+    fn from_arguments(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, String> {
         let mut mode = Self::Hosted;
         for argument in arguments {
-            mode = match argument.as_str() {
-                "--debug" | "-debug" => Self::Debug,
-                "--version" => Self::Version,
-                _ => return Err(argument),
+            mode = match argument.to_str() {
+                Some("--debug" | "-debug") => Self::Debug,
+                Some("--version") => Self::Version,
+                _ => return Err(argument.to_string_lossy().into_owned()),
             };
         }
         Ok(mode)

@@ -29,12 +29,11 @@ thread_local! {
 pub(super) fn install_hook() {
     panic::set_hook(Box::new(|info| {
         LAST_PLACE.set(info.location().map(ToString::to_string));
-        let mut text = line(info);
+        let mut text = line(info) + "\n";
         let trace = Backtrace::capture();
         if trace.status() == BacktraceStatus::Captured {
-            text.push_str(&format!("\n{trace}"));
+            text += &trace.to_string();
         }
-        text.push('\n');
         // One write, so that other lines do not mix in. Nobody is left to tell when it fails.
         let _ = io::stderr().lock().write_all(text.as_bytes());
     }));

@@ -8,8 +8,15 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::transport;
 
 use super::{
-    ServeError, StopSignal, connection, dispatch::Services, handshake, host::HostEnv, lifetime::Ending,
-    listener::Bound, proto::tfplugin6::provider_server::Provider, services::Controller, tls::Endpoint,
+    ServeError, StopSignal, connection,
+    dispatch::Services,
+    handshake,
+    host::HostEnv,
+    lifetime::Ending,
+    listener::{Bound, Directory},
+    proto::tfplugin6::provider_server::Provider,
+    services::Controller,
+    tls::Endpoint,
 };
 
 /// Time for connections to close after the host asked for the end. It has its answers by then, and kills us after
@@ -32,6 +39,7 @@ pub(super) enum Ownership {
 #[derive(Debug)]
 pub(super) struct Server {
     bound: Arc<Bound>,
+    directory: Directory,
     tls: Option<Endpoint>,
 }
 
@@ -42,8 +50,10 @@ impl Server {
     /// [`ServeError`] when there is no place to listen or the host's certificate is unusable.
     pub(super) fn bind(env: &HostEnv) -> Result<Self, ServeError> {
         let tls = env.client_certificate.as_deref().map(Endpoint::new).transpose()?;
+        let (bound, directory) = Bound::new(env)?;
         Ok(Self {
-            bound: Arc::new(Bound::new(env)?),
+            bound: Arc::new(bound),
+            directory,
             tls,
         })
     }
@@ -72,6 +82,12 @@ impl Server {
         stop: &StopSignal,
         ending: impl Future<Output = Ending>,
     ) -> Result<(), ServeError> {
+        // The directory stays to the end of this function, and not one step longer.
+        let Self {
+            bound,
+            directory: _directory,
+            tls,
+        } = self;
         let ended = CancellationToken::new();
         let calls = TaskTracker::new();
         let controller = match ownership {
@@ -79,8 +95,8 @@ impl Server {
             Ownership::Nobody => Controller::Stays,
         };
         let services = Services::new(provider, controller, ended.clone(), calls.clone());
-        let tls = self.tls.map(|tls| TlsAcceptor::from(tls.config));
-        let incoming = connection::incoming(self.bound.clone(), tls);
+        let tls = tls.map(|tls| TlsAcceptor::from(tls.config));
+        let incoming = connection::incoming(bound, tls);
         let mut serving = pin!(transport::Server::builder().serve_with_incoming_shutdown(
             services,
             incoming,
@@ -99,15 +115,13 @@ impl Server {
         ended.cancel();
         calls.close();
         let tidy = async { tokio::join!(serving, calls.wait()).0 };
-        match time::timeout(grace, tidy).await {
-            Ok(result) => result.map_err(ServeError::Transport),
-            Err(_) => {
-                tracing::warn!(
-                    calls = calls.len(),
-                    "calls were still running when the provider ended"
-                );
-                Ok(())
-            }
-        }
+        let Ok(result) = time::timeout(grace, tidy).await else {
+            tracing::warn!(
+                calls = calls.len(),
+                "calls were still running when the provider ended"
+            );
+            return Ok(());
+        };
+        result.map_err(ServeError::Transport)
     }
 }

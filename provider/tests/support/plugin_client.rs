@@ -4,7 +4,11 @@
 //! file gets failures as panics with a text, because a test or a measurement has nothing better to do with them.
 
 #![allow(dead_code, reason = "each test program uses its own part")]
-#![allow(clippy::expect_used, clippy::panic, reason = "a failure here is the test's failure")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failure here is the test's failure"
+)]
 
 use std::{
     ffi::OsStr,
@@ -26,6 +30,7 @@ use rustls::{
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName},
 };
+use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, BufReader},
     net::{TcpStream, UnixStream},
@@ -34,15 +39,19 @@ use tokio::{
 use tonic::transport::{Channel, Endpoint, Uri};
 
 /// What hosts show to plugins.
-pub(crate) const COOKIE: (&str, &str) =
-    ("TF_PLUGIN_MAGIC_COOKIE", "d602bf8f470bc67ca7faa0386276bbdd4330efaf76d1a219cb4d6991ca9872b2");
+pub(crate) const COOKIE: (&str, &str) = (
+    "TF_PLUGIN_MAGIC_COOKIE",
+    "d602bf8f470bc67ca7faa0386276bbdd4330efaf76d1a219cb4d6991ca9872b2",
+);
 
 /// Longer than anything a test waits for takes on a loaded machine; reached only by a failure.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Waits for `future`, but not for ever.
 pub(crate) async fn patiently<T>(what: &str, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("waited in vain for {what}"))
+    tokio::time::timeout(PATIENCE, future)
+        .await
+        .unwrap_or_else(|_| panic!("waited in vain for {what}"))
 }
 
 /// The certificate that a host makes for one plugin.
@@ -57,7 +66,9 @@ impl HostIdentity {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P521_SHA512).expect("a P-521 key");
         let mut params = CertificateParams::new(["localhost".to_owned()]).expect("a name");
         params.distinguished_name.push(DnType::CommonName, "localhost");
-        params.distinguished_name.push(DnType::OrganizationName, "HashiCorp");
+        params
+            .distinguished_name
+            .push(DnType::OrganizationName, "HashiCorp");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![
             KeyUsagePurpose::DigitalSignature,
@@ -65,8 +76,10 @@ impl HostIdentity {
             KeyUsagePurpose::KeyAgreement,
             KeyUsagePurpose::KeyCertSign,
         ];
-        params.extended_key_usages =
-            vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
+        params.extended_key_usages = vec![
+            ExtendedKeyUsagePurpose::ClientAuth,
+            ExtendedKeyUsagePurpose::ServerAuth,
+        ];
         let certificate = params.self_signed(&key).expect("a certificate");
         Self {
             pem: certificate.pem(),
@@ -163,7 +176,9 @@ impl Handshake {
             }
         });
         // The address is the connector's business.
-        Endpoint::from_static("http://localhost").connect_with_connector(connector).await
+        Endpoint::from_static("http://localhost")
+            .connect_with_connector(connector)
+            .await
     }
 
     fn client_config(
@@ -172,7 +187,10 @@ impl Handshake {
         versions: &[&'static SupportedProtocolVersion],
     ) -> ClientConfig {
         let mut roots = RootCertStore::empty();
-        let server = self.certificate.clone().expect("a certificate in the handshake line");
+        let server = self
+            .certificate
+            .clone()
+            .expect("a certificate in the handshake line");
         roots.add(server).expect("a trust anchor");
         let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_protocol_versions(versions)
@@ -223,48 +241,83 @@ pub(crate) struct PluginProcess {
     pub(crate) handshake: Handshake,
     pub(crate) stdout: BufReader<ChildStdout>,
     pub(crate) stderr: BufReader<ChildStderr>,
+    /// The process's TMPDIR: one that is killed leaves its socket there, and not for ever.
+    scratch: TempDir,
 }
 
 impl PluginProcess {
-    /// Starts `command` and waits for the line. Lines before it are skipped: a test harness may have said something.
+    /// Starts `command`, which is good for one start, and waits for the line. Lines before it are skipped: a test harness may have said something.
     pub(crate) async fn start(command: &mut Command) -> Self {
+        let scratch = tempfile::tempdir().expect("a directory");
+        if !command.as_std().get_envs().any(|(name, _)| name == "TMPDIR") {
+            command.env("TMPDIR", scratch.path());
+        }
         let mut child = command.spawn().expect("the provider starts");
         let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
         let mut stderr = BufReader::new(child.stderr.take().expect("piped"));
         let mut line = String::new();
         while !line.starts_with("1|") {
             line.clear();
-            if patiently("the handshake line", stdout.read_line(&mut line)).await.expect("readable") == 0 {
+            if patiently("the handshake line", stdout.read_line(&mut line))
+                .await
+                .expect("readable")
+                == 0
+            {
                 let mut text = String::new();
                 stderr.read_to_string(&mut text).await.expect("readable");
                 panic!("the provider ended without a handshake line; stderr:\n{text}");
             }
         }
-        Self { child, handshake: Handshake::parse(&line), stdout, stderr }
+        Self {
+            child,
+            handshake: Handshake::parse(&line),
+            stdout,
+            stderr,
+            scratch,
+        }
     }
 
     /// The next line of stderr, without its end.
     pub(crate) async fn stderr_line(&mut self) -> String {
         let mut line = String::new();
-        patiently("a line on stderr", self.stderr.read_line(&mut line)).await.expect("readable");
+        patiently("a line on stderr", self.stderr.read_line(&mut line))
+            .await
+            .expect("readable");
         line.trim_end().to_owned()
     }
 
     /// Sends a signal, as whoever else shares a terminal or a machine with it.
     pub(crate) fn signal(&self, signal: nix::sys::signal::Signal) {
-        let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok()).expect("a running child");
+        let pid = self
+            .child
+            .id()
+            .and_then(|pid| i32::try_from(pid).ok())
+            .expect("a running child");
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal).expect("the signal is sent");
     }
 
     /// Waits for the end.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
-        patiently("the provider's end", self.child.wait()).await.expect("waitable")
+        patiently("the provider's end", self.child.wait())
+            .await
+            .expect("waitable")
+    }
+
+    /// What stderr still holds after the end.
+    pub(crate) async fn rest_of_stderr(&mut self) -> String {
+        let mut text = String::new();
+        patiently("the end of stderr", self.stderr.read_to_string(&mut text))
+            .await
+            .expect("readable");
+        text
     }
 
     /// What stdout still holds after the end.
     pub(crate) async fn rest_of_stdout(&mut self) -> String {
         let mut text = String::new();
-        patiently("the end of stdout", self.stdout.read_to_string(&mut text)).await.expect("readable");
+        patiently("the end of stdout", self.stdout.read_to_string(&mut text))
+            .await
+            .expect("readable");
         text
     }
 }

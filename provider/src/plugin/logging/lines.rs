@@ -17,7 +17,7 @@ use tracing_subscriber::{
     Layer,
     fmt::MakeWriter,
     layer::Context,
-    registry::{LookupSpan, SpanRef},
+    registry::{LookupSpan, Scope, SpanRef},
 };
 
 /// Bytes of one value.
@@ -64,10 +64,7 @@ where
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let mut own = Fields::default();
         event.record(&mut own);
-        let spans = context
-            .event_scope(event)
-            .into_iter()
-            .flat_map(|scope| scope.from_root());
+        let spans = context.event_scope(event).into_iter().flat_map(Scope::from_root);
         let line = compose(event, own, spans);
         // The host closes our stderr only when it goes; there is nobody to tell.
         let _ = self.writer.make_writer().write_all(&line);
