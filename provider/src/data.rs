@@ -1,0 +1,147 @@
+//! What the provider block gives to every resource. Nothing in it has been contacted.
+
+use delegate_core::Secret;
+use serde::Deserialize;
+
+use crate::framework::diagnostics::Diagnostics;
+use crate::framework::schema::{Attribute, Object, Rule, Schema};
+use crate::framework::value::{Type, Value};
+use crate::install::cluster::{Connections, Exec, Target};
+
+/// The provider's settings.
+#[derive(Default)]
+pub struct ProviderData {
+    /// Manager URL for delegates that name none.
+    pub endpoint: Option<String>,
+    /// Account for delegates that name none.
+    pub account_id: Option<String>,
+    /// Key for the manager's platform API.
+    pub platform_api_key: Option<Secret>,
+    /// Cluster for delegates that name none.
+    pub kubernetes: Target,
+    /// The `helm` program, a name or a path.
+    pub helm_binary: Option<String>,
+    /// Connections of this process.
+    pub connections: Connections,
+}
+
+/// The provider block, with what is known of it.
+#[derive(Deserialize)]
+struct Block {
+    endpoint: Option<String>,
+    account_id: Option<String>,
+    platform_api_key: Option<Secret>,
+    kubernetes: Option<KubernetesBlock>,
+    helm_binary: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct KubernetesBlock {
+    config_path: Option<String>,
+    config_paths: Option<Vec<String>>,
+    config_content: Option<Secret>,
+    config_context: Option<String>,
+    host: Option<String>,
+    token: Option<Secret>,
+    client_certificate: Option<String>,
+    client_key: Option<Secret>,
+    cluster_ca_certificate: Option<String>,
+    insecure: Option<bool>,
+    tls_server_name: Option<String>,
+    proxy_url: Option<String>,
+    exec: Option<Exec>,
+}
+
+impl From<KubernetesBlock> for Target {
+    fn from(block: KubernetesBlock) -> Self {
+        Self {
+            config_path: block.config_path,
+            config_paths: block.config_paths,
+            config_content: block.config_content,
+            config_context: block.config_context,
+            host: block.host,
+            token: block.token,
+            client_certificate: block.client_certificate,
+            client_key: block.client_key,
+            cluster_ca_certificate: block.cluster_ca_certificate,
+            insecure: block.insecure,
+            tls_server_name: block.tls_server_name,
+            proxy_url: block.proxy_url,
+            exec: block.exec,
+        }
+    }
+}
+
+impl ProviderData {
+    /// Reads the provider block; the environment fills in what is absent. Unknown values count as absent: the framework
+    /// says so to whoever would use them.
+    ///
+    /// # Errors
+    /// When a value has an unsuitable form.
+    pub fn of(config: &Value) -> Result<Self, Diagnostics> {
+        let block: Block = config.clone().unknown_as_null().model()?;
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        Ok(Self {
+            endpoint: block.endpoint.or_else(|| variable("HARNESS_ENDPOINT")),
+            account_id: block.account_id.or_else(|| variable("HARNESS_ACCOUNT_ID")),
+            platform_api_key: block.platform_api_key.or_else(|| variable("HARNESS_PLATFORM_API_KEY").map(Secret::new)),
+            kubernetes: block.kubernetes.map(Target::from).unwrap_or_default(),
+            helm_binary: block.helm_binary,
+            connections: Connections::default(),
+        })
+    }
+}
+
+/// The schema of the provider block.
+pub fn schema() -> Schema {
+    let secret = || Attribute::string().sensitive();
+    let exec = Object::new()
+        .attribute("api_version", Attribute::string().required().describe("For example `client.authentication.k8s.io/v1`."))
+        .attribute("command", Attribute::string().required().describe("The program."))
+        .attribute("args", Attribute::list(Type::String).describe("Its arguments."))
+        .attribute("env", Attribute::map(Type::String).describe("Further environment variables of it."));
+    let kubernetes = Object::new()
+        .attribute("config_path", Attribute::string().describe("A kubeconfig file; also `KUBE_CONFIG_PATH`."))
+        .attribute(
+            "config_paths",
+            Attribute::list(Type::String)
+                .describe("Several kubeconfig files, merged as kubectl does; also `KUBE_CONFIG_PATHS`."),
+        )
+        .attribute("config_content", secret().describe("The text of a kubeconfig."))
+        .attribute("config_context", Attribute::string().describe("Context to use; also `KUBE_CTX`."))
+        .attribute("host", Attribute::string().describe("Address of the API server."))
+        .attribute("token", secret().describe("Bearer token."))
+        .attribute("client_certificate", Attribute::string().describe("PEM of the client certificate."))
+        .attribute("client_key", secret().describe("PEM of its key."))
+        .attribute("cluster_ca_certificate", Attribute::string().describe("PEM of the API server's authority."))
+        .attribute("insecure", Attribute::bool().describe("Do not check the API server's certificate."))
+        .attribute("tls_server_name", Attribute::string().describe("Name that the API server's certificate must carry."))
+        .attribute("proxy_url", Attribute::string().describe("Proxy towards the API server."))
+        .attribute("exec", Attribute::object(exec).describe("Program that gives credentials."))
+        .rule(Rule::at_most_one_of(["config_path", "config_paths", "config_content"]));
+    Schema::new(0)
+        .describe("Installs Harness-compatible delegates and proves that they work. Nothing is contacted before it is needed.")
+        .attribute(
+            "endpoint",
+            Attribute::string()
+                .describe("URL of the manager, for delegates that do not name their own; also `HARNESS_ENDPOINT`."),
+        )
+        .attribute(
+            "account_id",
+            Attribute::string().describe("Account, for delegates that do not name their own; also `HARNESS_ACCOUNT_ID`."),
+        )
+        .attribute(
+            "platform_api_key",
+            secret().describe("Key for the manager's platform API; also `HARNESS_PLATFORM_API_KEY`. Installing needs none."),
+        )
+        .attribute("kubernetes", Attribute::object(kubernetes).describe("The cluster, for delegates that do not name their own."))
+        .attribute("helm_binary", Attribute::string().describe("The `helm` program, a name or a path; `helm` when absent."))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_schema_obeys_terraforms_rules() {
+        assert_eq!(super::schema().check("harness"), Vec::<String>::new());
+    }
+}

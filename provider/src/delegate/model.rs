@@ -1,0 +1,200 @@
+//! `harness_delegate` as Rust sees it: one field an attribute, by the attribute's name.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use delegate_core::Secret;
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::framework::value::Field;
+
+/// A secret that the user has chosen to keep in Terraform's state (`token` instead of `token_wo`).
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct StateSecret(pub Secret);
+
+impl Serialize for StateSecret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.expose())
+    }
+}
+
+/// The resource.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the schema describes every attribute")]
+pub struct Model {
+    pub name: String,
+    pub account_id: Option<String>,
+    pub manager_url: Option<String>,
+    pub token: Option<StateSecret>,
+    pub token_wo: Option<StateSecret>,
+    pub token_wo_version: Option<i64>,
+    pub token_secret: Option<TokenSecret>,
+    pub token_file: Option<String>,
+    pub tags: Option<BTreeSet<String>>,
+    pub description: Option<String>,
+    pub replicas: Option<u32>,
+    pub image: Option<String>,
+    pub permissions: Option<String>,
+    pub resources: Option<Resources>,
+    pub env: Option<BTreeMap<String, String>>,
+    pub init_script: Option<String>,
+    pub log_service_url: Option<String>,
+    pub poll_for_tasks: Option<bool>,
+    pub proxy: Option<Proxy>,
+    pub mtls: Option<Mtls>,
+    pub ca_bundle: Option<CaBundle>,
+    pub helm: Option<Helm>,
+    pub host: Option<Host>,
+    pub kubernetes: Option<Kubernetes>,
+    pub wait: Option<Wait>,
+    pub timeouts: Option<Timeouts>,
+    pub id: Field<String>,
+    pub target_id: Field<String>,
+    pub connected: Field<bool>,
+    pub ready_replicas: Field<u32>,
+    pub version: Field<String>,
+    pub drift: Field<Vec<String>>,
+}
+
+/// A Secret of the owner that holds the token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the schema describes every attribute")]
+pub struct TokenSecret {
+    pub name: String,
+    pub key: Option<String>,
+}
+
+/// Kubernetes resources of the container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the schema describes every attribute")]
+pub struct Resources {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests: Option<BTreeMap<String, String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limits: Option<BTreeMap<String, String>>,
+}
+
+/// A forward proxy.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the schema describes every attribute")]
+pub struct Proxy {
+    pub host: String,
+    pub port: u16,
+    pub scheme: Option<String>,
+    pub user: Option<String>,
+    pub password_wo: Option<StateSecret>,
+    pub no_proxy: Option<Vec<String>>,
+}
+
+/// Mutual TLS towards the manager.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the schema describes every attribute")]
+pub struct Mtls {
+    pub secret_name: Option<String>,
+    pub certificate_file: Option<String>,
+    pub key_file: Option<String>,
+}
+
+/// Extra certificate authorities.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the schema describes every attribute")]
+pub struct CaBundle {
+    pub secret_name: Option<String>,
+    pub directory: Option<String>,
+}
+
+/// As a Helm release.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the schema describes every attribute")]
+pub struct Helm {
+    pub namespace: Option<String>,
+    pub create_namespace: Option<bool>,
+    pub release: Option<String>,
+    pub chart: Option<Chart>,
+    pub values: Option<Vec<String>>,
+}
+
+/// Another chart than the embedded one.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the schema describes every attribute")]
+pub struct Chart {
+    pub repository: Option<String>,
+    pub name: Option<String>,
+    pub version: Option<String>,
+    pub path: Option<String>,
+}
+
+/// As a service of this machine.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the schema describes every attribute")]
+pub struct Host {
+    pub binary: Option<String>,
+    pub directory: Option<String>,
+    pub service: Option<String>,
+    pub user: Option<String>,
+}
+
+/// The cluster, when it is not the provider's. Holds no credentials: those would stay in the state.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the schema describes every attribute")]
+pub struct Kubernetes {
+    pub config_path: Option<String>,
+    pub config_paths: Option<Vec<String>>,
+    pub config_context: Option<String>,
+}
+
+/// How far an apply waits.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the schema describes every attribute")]
+pub struct Wait {
+    pub until: Option<String>,
+    pub timeout: Option<String>,
+}
+
+/// How long an operation may take.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the schema describes every attribute")]
+pub struct Timeouts {
+    pub create: Option<String>,
+    pub update: Option<String>,
+    pub delete: Option<String>,
+}
+
+impl Model {
+    /// A state that says where a delegate is and nothing else, for an import.
+    pub fn located(name: String, id: String) -> Self {
+        Self {
+            name,
+            account_id: None,
+            manager_url: None,
+            token: None,
+            token_wo: None,
+            token_wo_version: None,
+            token_secret: None,
+            token_file: None,
+            tags: None,
+            description: None,
+            replicas: None,
+            image: None,
+            permissions: None,
+            resources: None,
+            env: None,
+            init_script: None,
+            log_service_url: None,
+            poll_for_tasks: None,
+            proxy: None,
+            mtls: None,
+            ca_bundle: None,
+            helm: None,
+            host: None,
+            kubernetes: None,
+            wait: None,
+            timeouts: None,
+            id: Field::Known(id),
+            target_id: Field::Null,
+            connected: Field::Null,
+            ready_replicas: Field::Null,
+            version: Field::Null,
+            drift: Field::Null,
+        }
+    }
+}
