@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde_json::{Value as Json, json};
 
+use super::path::{AttributePath, Step};
+
 /// The deepest nesting of types and values that is read or written. Terraform configurations stay below ten.
 pub const MAX_DEPTH: usize = 96;
 
@@ -77,6 +79,22 @@ impl Type {
                 Self::Object(attributes) => attributes.values().any(|ty| ty.any(wanted)),
                 Self::Dynamic | Self::Bool | Self::Number | Self::String => false,
             }
+    }
+
+    /// The type at `path` in values of this one. What a value of any type holds is of any type.
+    pub fn at(&self, path: &AttributePath) -> Option<&Self> {
+        let mut here = self;
+        for step in path.steps() {
+            here = match (here, step) {
+                (Self::Dynamic, _) => return Some(here),
+                (Self::Object(attributes), Step::Attribute(name)) => attributes.get(name)?,
+                (Self::Map(element), Step::Key(_) | Step::Attribute(_)) => element,
+                (Self::List(element), Step::Index(_)) | (Self::Set(element), Step::Element) => element,
+                (Self::Tuple(elements), Step::Index(index)) => elements.get(*index)?,
+                _ => return None,
+            };
+        }
+        Some(here)
     }
 
     /// The JSON form: `"string"`, `["list","number"]`, `["object",{"a":"bool"}]`.

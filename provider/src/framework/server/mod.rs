@@ -1,0 +1,1 @@
+//! The protocol's service for any provider.
