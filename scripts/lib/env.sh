@@ -4,7 +4,7 @@
 # standard error. A script that fails ends with one line that says what is wrong and one that says what to do.
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-CACHE=${HARNESS_DELEGATE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/harness-delegate}
+CACHE=$(realpath -m "${HARNESS_DELEGATE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/harness-delegate}")
 export ROOT CACHE
 
 # Tools that setup fetched or built come last, so that whatever the user has on the PATH wins; the system directories
@@ -15,7 +15,6 @@ export PATH
 export KUBERNETES_VERSION=1.34.4
 export HELM3_VERSION=3.17.2
 export HELM4_VERSION=4.1.4
-export KUBECTL_VERSION=1.32.3
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -30,6 +29,19 @@ have() { command -v "$1" >/dev/null 2>&1; }
 
 # usage FILE: prints the comment at the head of a script, which is its --help.
 usage() { sed -n '2,/^[^#]/{/^#/!q;s/^# \{0,1\}//p}' "$1"; }
+
+# root_or_sudo SCRIPT ARGUMENT…: goes on as root, with the settings that the scripts read; returns when it is root.
+root_or_sudo() {
+  [[ $(id -u) -ne 0 ]] || return 0
+  have sudo || die "$1 needs root, and there is no sudo" "run it as root"
+  exec sudo env "PATH=$PATH" "HARNESS_DELEGATE_CACHE=$CACHE" "HARNESS_DELEGATE_STATE=${HARNESS_DELEGATE_STATE:-}" "DOCKER_HOST=${DOCKER_HOST:-}" "$@"
+}
+
+# locked FILE: holds the lock for the rest of the script, on descriptor 9.
+locked() {
+  exec 9>"$1"
+  flock -n 9 || { say "waiting for another $(basename "$0") …"; flock 9; }
+}
 
 # as_root COMMAND…: runs it as root, by sudo where needed.
 as_root() {

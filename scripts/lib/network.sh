@@ -1,20 +1,27 @@
 # shellcheck shell=bash
 # Bridges of our own and the packet-filter rules they need. Needs lib/env.sh.
 # Every rule carries a comment by which it is found again, so that nothing of anyone else is touched.
+# A bridge carries its owner, a path, as its alias.
 
-# bridge_up NAME ADDRESS/LENGTH: makes the bridge, or takes the one that has this address already.
+bridge_owner() { ip -o link show dev "$1" 2>/dev/null | sed -n 's/.* alias //p' | sed 's/\\.*//;s/ *$//'; }
+
+# bridge_up NAME ADDRESS/LENGTH OWNER: makes the bridge, or takes the one of this owner.
 bridge_up() {
   local taken
   if ! ip link show "$1" >/dev/null 2>&1; then
     taken=$(ip -4 -o addr show to "$2" | awk '{ print $2 }' | head -n 1)
     [[ -z $taken ]] || die "the network $2 is in use on interface $taken" "free it, then run this script again"
     ip link add "$1" type bridge
-    ip addr add "$2" dev "$1"
-  elif ! ip -4 -o addr show dev "$1" | grep -qF " $2 "; then
-    die "there is a network interface $1 that this script did not make" "remove what uses it (ip addr show $1), then run this script again"
+    # Its address, once set, stays when ports come and go, and pods keep finding their gateway.
+    ip link set "$1" address "$(cat "/sys/class/net/$1/address")" alias "$3"
   fi
+  bridge_is "$1" "$3" || die "the network interface $1 belongs to $(bridge_owner "$1" | grep . || echo "another program")" "remove that first (ip addr show $1), then run this script again"
+  ip addr replace "$2" dev "$1"
   ip link set "$1" up
 }
+
+# bridge_is NAME OWNER: true also when there is no such bridge.
+bridge_is() { ! ip link show "$1" >/dev/null 2>&1 || [[ $(bridge_owner "$1") == "$2" ]]; }
 
 # bridge_down NAME
 bridge_down() { ! ip link show "$1" >/dev/null 2>&1 || ip link delete "$1"; }
