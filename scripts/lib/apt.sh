@@ -16,10 +16,13 @@ apt_need() {
 # first try fails.
 apt_get() {
   have apt-get || die "missing: $* (Debian package names)" "install them with this system's package manager, then run this script again"
+  local output
   say "installing $* …"
-  apt_install "$@" 2>/dev/null && return 0
+  apt_install "$@" >/dev/null 2>&1 && return 0
   as_root apt-get update -qq >&2 || die "apt-get update failed" "check the network and the sources in /etc/apt, then run this script again"
-  apt_install "$@" || die "apt-get could not install $*" "read apt's message above; after mending it, run this script again"
+  output=$(apt_install "$@" 2>&1) && return 0
+  say "$output"
+  die "apt-get could not install $*" "read apt's message above; after mending it, run this script again"
 }
 
 # apt_install PACKAGE…, with a policy that keeps services from starting while it runs, where the machine has none.
@@ -30,7 +33,7 @@ apt_install() {
     as_root chmod 0755 "$policy"
     ours=yes
   fi
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2 || status=$?
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" || status=$?
   [[ -z $ours ]] || as_root rm -f "$policy"
   return "$status"
 }

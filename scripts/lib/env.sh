@@ -30,10 +30,13 @@ have() { command -v "$1" >/dev/null 2>&1; }
 # usage FILE: prints the comment at the head of a script, which is its --help.
 usage() { sed -n '2,/^[^#]/{/^#/!q;s/^# \{0,1\}//p}' "$1"; }
 
+# root_possible: ends the script where it could not become root later, before it begins what takes long.
+root_possible() { [[ $(id -u) -eq 0 ]] || have sudo || die "scripts/$(basename "$0") needs root, and there is no sudo" "run it as root"; }
+
 # root_or_sudo SCRIPT ARGUMENT…: goes on as root, with the settings that the scripts read; returns when it is root.
 root_or_sudo() {
+  root_possible
   [[ $(id -u) -ne 0 ]] || return 0
-  have sudo || die "$1 needs root, and there is no sudo" "run it as root"
   exec sudo env "PATH=$PATH" "HARNESS_DELEGATE_CACHE=$CACHE" "HARNESS_DELEGATE_STATE=${HARNESS_DELEGATE_STATE:-}" "DOCKER_HOST=${DOCKER_HOST:-}" "$@"
 }
 

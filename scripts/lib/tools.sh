@@ -78,8 +78,8 @@ build_kubernetes() {
   mkdir -p "$directory"
   version=k8s.io/component-base/version
   minor=${KUBERNETES_VERSION#*.}
-  (cd "$source" && CGO_ENABLED=0 go build -trimpath -o "$directory/kubernetes.new" \
-    -ldflags "-s -w -X $version.gitVersion=v$KUBERNETES_VERSION -X $version.gitMajor=${KUBERNETES_VERSION%%.*} -X $version.gitMinor=${minor%%.*}" .) >&2 ||
+  (cd "$source" && CGO_ENABLED=0 go build -trimpath -buildvcs=false -o "$directory/kubernetes.new" \
+    -ldflags "-s -w -X $version.gitVersion=v$KUBERNETES_VERSION -X $version.gitMajor=${KUBERNETES_VERSION%%.*} -X $version.gitMinor=${minor%%.*}" .) 2>&1 | { grep -v '^go: downloading' || true; } >&2 ||
     die "Kubernetes could not be built" "read the message above; the module proxy must be reachable (go env GOPROXY), and 6 GB of disk free"
   mv "$directory/kubernetes.new" "$directory/kubernetes"
   echo "$stamp" >"$directory/source.sha256"
