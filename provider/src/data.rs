@@ -84,7 +84,9 @@ impl ProviderData {
         Ok(Self {
             endpoint: block.endpoint.or_else(|| variable("HARNESS_ENDPOINT")),
             account_id: block.account_id.or_else(|| variable("HARNESS_ACCOUNT_ID")),
-            platform_api_key: block.platform_api_key.or_else(|| variable("HARNESS_PLATFORM_API_KEY").map(Secret::new)),
+            platform_api_key: block
+                .platform_api_key
+                .or_else(|| variable("HARNESS_PLATFORM_API_KEY").map(Secret::new)),
             kubernetes: block.kubernetes.map(Target::from).unwrap_or_default(),
             helm_binary: block.helm_binary,
             connections: Connections::default(),
@@ -96,29 +98,65 @@ impl ProviderData {
 pub fn schema() -> Schema {
     let secret = || Attribute::string().sensitive();
     let exec = Object::new()
-        .attribute("api_version", Attribute::string().required().describe("For example `client.authentication.k8s.io/v1`."))
+        .attribute(
+            "api_version",
+            Attribute::string()
+                .required()
+                .describe("For example `client.authentication.k8s.io/v1`."),
+        )
         .attribute("command", Attribute::string().required().describe("The program."))
         .attribute("args", Attribute::list(Type::String).describe("Its arguments."))
-        .attribute("env", Attribute::map(Type::String).describe("Further environment variables of it."));
+        .attribute(
+            "env",
+            Attribute::map(Type::String).describe("Further environment variables of it."),
+        );
     let kubernetes = Object::new()
-        .attribute("config_path", Attribute::string().describe("A kubeconfig file; also `KUBE_CONFIG_PATH`."))
+        .attribute(
+            "config_path",
+            Attribute::string().describe("A kubeconfig file; also `KUBE_CONFIG_PATH`."),
+        )
         .attribute(
             "config_paths",
             Attribute::list(Type::String)
                 .describe("Several kubeconfig files, merged as kubectl does; also `KUBE_CONFIG_PATHS`."),
         )
         .attribute("config_content", secret().describe("The text of a kubeconfig."))
-        .attribute("config_context", Attribute::string().describe("Context to use; also `KUBE_CTX`."))
+        .attribute(
+            "config_context",
+            Attribute::string().describe("Context to use; also `KUBE_CTX`."),
+        )
         .attribute("host", Attribute::string().describe("Address of the API server."))
         .attribute("token", secret().describe("Bearer token."))
-        .attribute("client_certificate", Attribute::string().describe("PEM of the client certificate."))
+        .attribute(
+            "client_certificate",
+            Attribute::string().describe("PEM of the client certificate."),
+        )
         .attribute("client_key", secret().describe("PEM of its key."))
-        .attribute("cluster_ca_certificate", Attribute::string().describe("PEM of the API server's authority."))
-        .attribute("insecure", Attribute::bool().describe("Do not check the API server's certificate."))
-        .attribute("tls_server_name", Attribute::string().describe("Name that the API server's certificate must carry."))
-        .attribute("proxy_url", Attribute::string().describe("Proxy towards the API server."))
-        .attribute("exec", Attribute::object(exec).describe("Program that gives credentials."))
-        .rule(Rule::at_most_one_of(["config_path", "config_paths", "config_content"]));
+        .attribute(
+            "cluster_ca_certificate",
+            Attribute::string().describe("PEM of the API server's authority."),
+        )
+        .attribute(
+            "insecure",
+            Attribute::bool().describe("Do not check the API server's certificate."),
+        )
+        .attribute(
+            "tls_server_name",
+            Attribute::string().describe("Name that the API server's certificate must carry."),
+        )
+        .attribute(
+            "proxy_url",
+            Attribute::string().describe("Proxy towards the API server."),
+        )
+        .attribute(
+            "exec",
+            Attribute::object(exec).describe("Program that gives credentials."),
+        )
+        .rule(Rule::at_most_one_of([
+            "config_path",
+            "config_paths",
+            "config_content",
+        ]));
     Schema::new(0)
         .describe("Installs Harness-compatible delegates and proves that they work. Nothing is contacted before it is needed.")
         .attribute(

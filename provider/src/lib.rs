@@ -1,10 +1,16 @@
 //! The Terraform provider for Harness-compatible delegates.
 //!
-//! [`framework`] is what every provider needs: values, schemas, the plan engine, the traits. [`plugin`] is being a Terraform plugin at all: handshake, mutual TLS, serving, logging. It knows nothing of
-//! the rest.
+//! From the outside in: [`plugin`] is being a Terraform plugin at all, [`framework`] is what every provider needs, and
+//! neither knows what is provided. [`delegate`] is the resource, which translates between Terraform and [`install`],
+//! which knows nothing of Terraform.
 
 #![forbid(unsafe_code)]
 
-pub mod install;
+mod data;
+pub mod delegate;
 pub mod framework;
+pub mod install;
 pub mod plugin;
+mod provider;
+
+pub use provider::HarnessProvider;

@@ -44,20 +44,27 @@ fn identity(schema: Schema) -> Schema {
         )
         .attribute(
             "manager_url",
-            Attribute::string()
-                .validate(Validator::text(is_url))
-                .describe("URL of the manager, as the delegate reaches it. The provider's `endpoint` when absent."),
+            Attribute::string().validate(Validator::text(is_url)).describe(
+                "URL of the manager, as the delegate reaches it. The provider's `endpoint` when absent.",
+            ),
         )
 }
 
 fn token(schema: Schema) -> Schema {
     let secret = Object::new()
-        .attribute("name", Attribute::string().required().describe("Name of the Secret, in the release's namespace."))
+        .attribute(
+            "name",
+            Attribute::string()
+                .required()
+                .describe("Name of the Secret, in the release's namespace."),
+        )
         .attribute(
             "key",
             Attribute::string()
                 .validate(Validator::one_of([TOKEN_KEY]))
-                .describe("Key of the token in it. The charts read `DELEGATE_TOKEN`, so it can be nothing else."),
+                .describe(
+                    "Key of the token in it. The charts read `DELEGATE_TOKEN`, so it can be nothing else.",
+                ),
         );
     schema
         .attribute(
@@ -98,15 +105,23 @@ fn token(schema: Schema) -> Schema {
 }
 
 fn settings(schema: Schema) -> Schema {
-    let quantities = |what: &str| Attribute::map(Type::String).describe(format!("{what}, for example `memory = \"512Mi\"`."));
+    let quantities = |what: &str| {
+        Attribute::map(Type::String).describe(format!("{what}, for example `memory = \"512Mi\"`."))
+    };
     let resources = Object::new()
         .attribute("requests", quantities("What the container is given for sure"))
         .attribute("limits", quantities("What it may use at most"));
     let proxy = Object::new()
-        .attribute("host", Attribute::string().required().describe("Host of the proxy."))
+        .attribute(
+            "host",
+            Attribute::string().required().describe("Host of the proxy."),
+        )
         .attribute(
             "port",
-            Attribute::number().required().validate(Validator::between(1, 65535)).describe("Port of the proxy."),
+            Attribute::number()
+                .required()
+                .validate(Validator::between(1, 65535))
+                .describe("Port of the proxy."),
         )
         .attribute(
             "scheme",
@@ -117,19 +132,40 @@ fn settings(schema: Schema) -> Schema {
         .attribute("user", Attribute::string().describe("User name."))
         .attribute(
             "password_wo",
-            Attribute::string().sensitive().write_only().describe("Password. Never in a plan or a state."),
+            Attribute::string()
+                .sensitive()
+                .write_only()
+                .describe("Password. Never in a plan or a state."),
         )
-        .attribute("no_proxy", Attribute::list(Type::String).describe("Domain suffixes reached without it."))
+        .attribute(
+            "no_proxy",
+            Attribute::list(Type::String).describe("Domain suffixes reached without it."),
+        )
         .rule(Rule::required_with("password_wo", ["user"]));
     let mtls = Object::new()
-        .attribute("secret_name", Attribute::string().describe("Secret with `client.crt` and `client.key`; with `helm`."))
-        .attribute("certificate_file", Attribute::string().describe("PEM file of the certificate; with `host`."))
-        .attribute("key_file", Attribute::string().describe("PEM file of its key; with `host`."))
+        .attribute(
+            "secret_name",
+            Attribute::string().describe("Secret with `client.crt` and `client.key`; with `helm`."),
+        )
+        .attribute(
+            "certificate_file",
+            Attribute::string().describe("PEM file of the certificate; with `host`."),
+        )
+        .attribute(
+            "key_file",
+            Attribute::string().describe("PEM file of its key; with `host`."),
+        )
         .rule(Rule::exactly_one_of(["secret_name", "certificate_file"]))
         .rule(Rule::required_with("certificate_file", ["key_file"]));
     let ca_bundle = Object::new()
-        .attribute("secret_name", Attribute::string().describe("Secret whose files are trusted; with `helm`."))
-        .attribute("directory", Attribute::string().describe("Folder whose files are trusted; with `host`."))
+        .attribute(
+            "secret_name",
+            Attribute::string().describe("Secret whose files are trusted; with `helm`."),
+        )
+        .attribute(
+            "directory",
+            Attribute::string().describe("Folder whose files are trusted; with `host`."),
+        )
         .rule(Rule::exactly_one_of(["secret_name", "directory"]));
     schema
         .attribute(
@@ -178,10 +214,19 @@ fn settings(schema: Schema) -> Schema {
 
 fn places(schema: Schema) -> Schema {
     let chart = Object::new()
-        .attribute("repository", Attribute::string().describe("`https://…` or `oci://…`."))
+        .attribute(
+            "repository",
+            Attribute::string().describe("`https://…` or `oci://…`."),
+        )
         .attribute("name", Attribute::string().describe("Name of the chart in it."))
-        .attribute("version", Attribute::string().describe("Version; the newest when absent."))
-        .attribute("path", Attribute::string().describe("Folder or packed chart on this machine."))
+        .attribute(
+            "version",
+            Attribute::string().describe("Version; the newest when absent."),
+        )
+        .attribute(
+            "path",
+            Attribute::string().describe("Folder or packed chart on this machine."),
+        )
         .rule(Rule::exactly_one_of(["name", "path"]))
         .rule(Rule::conflicts_with("path", ["repository", "version"]));
     let helm = Object::new()
@@ -240,9 +285,19 @@ fn places(schema: Schema) -> Schema {
         .attribute("user", Attribute::string().describe("User it runs as; with systemd only."));
     let kubernetes = Object::new()
         .attribute("config_path", Attribute::string().describe("A kubeconfig file."))
-        .attribute("config_paths", Attribute::list(Type::String).describe("Several kubeconfig files, merged as kubectl does."))
-        .attribute("config_context", Attribute::string().describe("Context to use; the current one when absent."));
-    let duration = |what: &str| Attribute::string().validate(Validator::text(is_duration)).describe(what);
+        .attribute(
+            "config_paths",
+            Attribute::list(Type::String).describe("Several kubeconfig files, merged as kubectl does."),
+        )
+        .attribute(
+            "config_context",
+            Attribute::string().describe("Context to use; the current one when absent."),
+        );
+    let duration = |what: &str| {
+        Attribute::string()
+            .validate(Validator::text(is_duration))
+            .describe(what)
+    };
     let wait = Object::new()
         .attribute(
             "until",
@@ -250,11 +305,23 @@ fn places(schema: Schema) -> Schema {
                 .validate(Validator::one_of(["installed", "ready", "connected"]))
                 .describe("`connected` (when absent), `ready`, or `installed` for not waiting."),
         )
-        .attribute("timeout", duration("How long, for example `5m`, which it is when absent."));
+        .attribute(
+            "timeout",
+            duration("How long, for example `5m`, which it is when absent."),
+        );
     let timeouts = Object::new()
-        .attribute("create", duration("Of a create without the wait; `10m` when absent."))
-        .attribute("update", duration("Of an update without the wait, drain included; `15m` when absent."))
-        .attribute("delete", duration("Of a delete, drain included; `15m` when absent."));
+        .attribute(
+            "create",
+            duration("Of a create without the wait; `10m` when absent."),
+        )
+        .attribute(
+            "update",
+            duration("Of an update without the wait, drain included; `15m` when absent."),
+        )
+        .attribute(
+            "delete",
+            duration("Of a delete, drain included; `15m` when absent."),
+        );
     schema
         .attribute(
             "helm",
@@ -315,7 +382,9 @@ fn comes_or_goes(change: Change<'_>) -> bool {
 }
 
 fn parses<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<(), String> {
-    text.parse::<T>().map(|_| ()).map_err(|problem| format!("The value {problem}."))
+    text.parse::<T>()
+        .map(|_| ())
+        .map_err(|problem| format!("The value {problem}."))
 }
 
 fn is_url(text: &str) -> Result<(), String> {
@@ -341,7 +410,10 @@ fn is_label(text: &str) -> Result<(), String> {
     if text.len() <= 63 && text.starts_with(edge) && text.ends_with(edge) && text.chars().all(inner) {
         Ok(())
     } else {
-        Err("Must have 1 to 63 lower-case letters, digits and '-', and begin and end with a letter or digit.".to_owned())
+        Err(
+            "Must have 1 to 63 lower-case letters, digits and '-', and begin and end with a letter or digit."
+                .to_owned(),
+        )
     }
 }
 
@@ -370,7 +442,9 @@ fn is_free_variable(text: &str) -> Result<(), String> {
 }
 
 fn is_duration(text: &str) -> Result<(), String> {
-    duration(text).map(|_| ()).ok_or_else(|| "Must be a duration, for example 90s, 5m or 1h30m.".to_owned())
+    duration(text)
+        .map(|_| ())
+        .ok_or_else(|| "Must be a duration, for example 90s, 5m or 1h30m.".to_owned())
 }
 
 /// A duration as Go writes it: numbers with `h`, `m`, `s` or `ms`, together more than zero.
@@ -380,7 +454,9 @@ pub fn duration(text: &str) -> Option<Duration> {
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !c.is_ascii_digit())?;
         let number: u32 = rest[..digits].parse().ok()?;
-        let unit_end = rest[digits..].find(|c: char| c.is_ascii_digit()).map_or(rest.len(), |at| digits + at);
+        let unit_end = rest[digits..]
+            .find(|c: char| c.is_ascii_digit())
+            .map_or(rest.len(), |at| digits + at);
         let unit = match &rest[digits..unit_end] {
             "h" => Duration::from_hours(1),
             "m" => Duration::from_mins(1),
@@ -405,7 +481,15 @@ mod tests {
 
     #[test]
     fn durations_are_read_as_go_writes_them() {
-        for (text, seconds) in [("90s", Some(90)), ("5m", Some(300)), ("1h30m", Some(5400)), ("0s", None), ("5", None), ("", None), ("m", None)] {
+        for (text, seconds) in [
+            ("90s", Some(90)),
+            ("5m", Some(300)),
+            ("1h30m", Some(5400)),
+            ("0s", None),
+            ("5", None),
+            ("", None),
+            ("m", None),
+        ] {
             assert_eq!(duration(text).map(|d| d.as_secs()), seconds, "{text:?}");
         }
     }
@@ -413,9 +497,15 @@ mod tests {
     #[test]
     fn names_and_paths_that_a_place_does_not_take_are_refused() {
         assert!(is_label("team-a").is_ok() && is_label("Team").is_err() && is_label("a-").is_err());
-        assert!(is_absolute("/var/lib/x").is_ok() && is_absolute("x").is_err() && is_absolute("/a b").is_err());
+        assert!(
+            is_absolute("/var/lib/x").is_ok() && is_absolute("x").is_err() && is_absolute("/a b").is_err()
+        );
         assert!(is_free_variable("HTTP_TIMEOUT").is_ok() && is_free_variable("1A").is_err());
-        assert!(is_free_variable("DELEGATE_TOKEN").unwrap_err().contains("argument of its own"));
+        assert!(
+            is_free_variable("DELEGATE_TOKEN")
+                .unwrap_err()
+                .contains("argument of its own")
+        );
         assert!(is_url("https://x/gratis").is_ok() && is_url("app.harness.io").is_err());
     }
 }

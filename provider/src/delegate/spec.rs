@@ -4,11 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use delegate_core::config::{
-    AccountId, ClientCertificate, DelegateConfig, DelegateName, DelegateToken, DelegateType, Proxy, ProxyCredentials,
-    ProxyScheme, Tag, TokenSource,
+    AccountId, ClientCertificate, DelegateConfig, DelegateName, DelegateToken, DelegateType, Proxy,
+    ProxyCredentials, ProxyScheme, Tag, TokenSource,
 };
 use delegate_core::install::host::{HostSpec, ServiceKind};
-use serde_json::Value;
 use url::Url;
 
 use super::model::{self, Model};
@@ -56,8 +55,14 @@ pub fn spec(model: &Model, token: TokenFrom<'_>, provider: &ProviderData) -> Res
     let mut config = settings(model, token, provider)?;
     if let Some(helm) = &model.helm {
         config.delegate_type = DelegateType::HelmDelegate;
-        let target = model.kubernetes.as_ref().map_or_else(|| provider.kubernetes.clone(), overridden(provider));
-        return Ok(Spec::Helm(Box::new(helm_spec(model, helm, config)?), Box::new(target)));
+        let target = model
+            .kubernetes
+            .as_ref()
+            .map_or_else(|| provider.kubernetes.clone(), overridden(provider));
+        return Ok(Spec::Helm(
+            Box::new(helm_spec(model, helm, config)?),
+            Box::new(target),
+        ));
     }
     let host = model.host.clone().unwrap_or_default();
     Ok(Spec::Host(Box::new(host_spec(model, &host, config)?)))
@@ -72,12 +77,20 @@ pub fn wait_of(model: &Model) -> WaitFor {
         _ => Until::Connected,
     };
     let limit = wait.and_then(|wait| duration(wait.timeout.as_deref()?));
-    WaitFor { until, limit: limit.unwrap_or(Duration::from_mins(5)) }
+    WaitFor {
+        until,
+        limit: limit.unwrap_or(Duration::from_mins(5)),
+    }
 }
 
-fn settings(model: &Model, token: TokenFrom<'_>, provider: &ProviderData) -> Result<DelegateConfig, Diagnostics> {
+fn settings(
+    model: &Model,
+    token: TokenFrom<'_>,
+    provider: &ProviderData,
+) -> Result<DelegateConfig, Diagnostics> {
     let account = model.account_id.clone().or_else(|| provider.account_id.clone());
-    let account = account.ok_or_else(|| missing("account_id", "the provider's account_id, or HARNESS_ACCOUNT_ID"))?;
+    let account =
+        account.ok_or_else(|| missing("account_id", "the provider's account_id, or HARNESS_ACCOUNT_ID"))?;
     let url = model.manager_url.clone().or_else(|| provider.endpoint.clone());
     let url = url.ok_or_else(|| missing("manager_url", "the provider's endpoint, or HARNESS_ENDPOINT"))?;
     let account: AccountId = parse("account_id", &account)?;
@@ -85,9 +98,18 @@ fn settings(model: &Model, token: TokenFrom<'_>, provider: &ProviderData) -> Res
     let url: Url = parse("manager_url", &url)?;
     let mut config = DelegateConfig::new(account, name, token_source(model, token)?, url);
     config.description = model.description.clone().unwrap_or_default();
-    config.tags = model.tags.iter().flatten().map(|tag| parse::<Tag>("tags", tag)).collect::<Result<_, _>>()?;
+    config.tags = model
+        .tags
+        .iter()
+        .flatten()
+        .map(|tag| parse::<Tag>("tags", tag))
+        .collect::<Result<_, _>>()?;
     config.init_script = model.init_script.clone().filter(|script| !script.is_empty());
-    config.log_service_url = model.log_service_url.as_deref().map(|url| parse("log_service_url", url)).transpose()?;
+    config.log_service_url = model
+        .log_service_url
+        .as_deref()
+        .map(|url| parse("log_service_url", url))
+        .transpose()?;
     config.poll_for_tasks = model.poll_for_tasks.unwrap_or_default();
     if let Some(proxy) = &model.proxy {
         let secrets = match token {
@@ -96,10 +118,16 @@ fn settings(model: &Model, token: TokenFrom<'_>, provider: &ProviderData) -> Res
         };
         let login = |user: &String| ProxyCredentials {
             user: user.clone(),
-            password: secrets.and_then(|proxy| proxy.password_wo.clone()).map(|secret| secret.0).unwrap_or_default(),
+            password: secrets
+                .and_then(|proxy| proxy.password_wo.clone())
+                .map(|secret| secret.0)
+                .unwrap_or_default(),
         };
         config.proxy = Some(Proxy {
-            scheme: proxy.scheme.as_deref().map_or(Ok(ProxyScheme::Http), |scheme| parse("proxy.scheme", scheme))?,
+            scheme: proxy
+                .scheme
+                .as_deref()
+                .map_or(Ok(ProxyScheme::Http), |scheme| parse("proxy.scheme", scheme))?,
             host: proxy.host.clone(),
             port: proxy.port,
             credentials: proxy.user.as_ref().map(login),
@@ -113,16 +141,28 @@ fn token_source(model: &Model, from: TokenFrom<'_>) -> Result<TokenSource, Diagn
     if let Some(file) = &model.token_file {
         return Ok(TokenSource::File(PathBuf::from(file)));
     }
-    let TokenFrom::Config(config) = from else { return Ok(TokenSource::Elsewhere) };
+    let TokenFrom::Config(config) = from else {
+        return Ok(TokenSource::Elsewhere);
+    };
     let given = [("token_wo", &config.token_wo), ("token", &config.token)];
-    match given.into_iter().find_map(|(path, secret)| Some((path, secret.as_ref()?))) {
-        Some((path, secret)) => Ok(TokenSource::Inline(parse::<DelegateToken>(path, secret.0.expose())?)),
+    match given
+        .into_iter()
+        .find_map(|(path, secret)| Some((path, secret.as_ref()?)))
+    {
+        Some((path, secret)) => Ok(TokenSource::Inline(parse::<DelegateToken>(
+            path,
+            secret.0.expose(),
+        )?)),
         None => Ok(TokenSource::Elsewhere),
     }
 }
 
 fn notes(model: &Model) -> std::collections::BTreeMap<String, String> {
-    model.token_wo_version.iter().map(|version| (TOKEN_VERSION.to_owned(), version.to_string())).collect()
+    model
+        .token_wo_version
+        .iter()
+        .map(|version| (TOKEN_VERSION.to_owned(), version.to_string()))
+        .collect()
 }
 
 fn helm_spec(model: &Model, helm: &model::Helm, config: DelegateConfig) -> Result<HelmSpec, Diagnostics> {
@@ -137,22 +177,38 @@ fn helm_spec(model: &Model, helm: &model::Helm, config: DelegateConfig) -> Resul
     let chart = match helm.chart.clone() {
         None => Chart::Embedded,
         Some(model::Chart { path: Some(path), .. }) => Chart::Path(expand_home(&path)),
-        Some(model::Chart { repository, name, version, .. }) => {
-            Chart::Repository { repository, name: name.unwrap_or_default(), version }
-        }
+        Some(model::Chart {
+            repository,
+            name,
+            version,
+            ..
+        }) => Chart::Repository {
+            repository,
+            name: name.unwrap_or_default(),
+            version,
+        },
     };
     Ok(HelmSpec {
-        namespace: helm.namespace.clone().unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned()),
+        namespace: helm
+            .namespace
+            .clone()
+            .unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned()),
         create_namespace: helm.create_namespace.unwrap_or(true),
         release: helm.release.clone().unwrap_or_else(|| model.name.clone()),
         chart,
         image: model.image.clone(),
         replicas: model.replicas.unwrap_or(1),
         permissions: model.permissions.clone(),
-        resources: model.resources.as_ref().and_then(|resources| serde_json::to_value(resources).ok()),
+        resources: model
+            .resources
+            .as_ref()
+            .and_then(|resources| serde_json::to_value(resources).ok()),
         env: model.env.clone().unwrap_or_default(),
         mtls_secret: model.mtls.as_ref().and_then(|mtls| mtls.secret_name.clone()),
-        ca_secret: model.ca_bundle.as_ref().and_then(|bundle| bundle.secret_name.clone()),
+        ca_secret: model
+            .ca_bundle
+            .as_ref()
+            .and_then(|bundle| bundle.secret_name.clone()),
         token_secret: model.token_secret.as_ref().map(|secret| secret.name.clone()),
         values: helm.values.clone().unwrap_or_default(),
         notes: notes(model),
@@ -164,10 +220,22 @@ fn host_spec(model: &Model, host: &model::Host, mut config: DelegateConfig) -> R
     // Nothing outside the machine has to reach health and metrics, and a free port is whatever the system gives.
     config.http_host = std::net::Ipv4Addr::LOCALHOST.into();
     config.http_port = 0;
-    if let Some(model::Mtls { certificate_file: Some(certificate), key_file: Some(key), .. }) = &model.mtls {
-        config.client_certificate = Some(ClientCertificate { certificate: certificate.into(), key: key.into() });
+    if let Some(model::Mtls {
+        certificate_file: Some(certificate),
+        key_file: Some(key),
+        ..
+    }) = &model.mtls
+    {
+        config.client_certificate = Some(ClientCertificate {
+            certificate: certificate.into(),
+            key: key.into(),
+        });
     }
-    if let Some(directory) = model.ca_bundle.as_ref().and_then(|bundle| bundle.directory.as_ref()) {
+    if let Some(directory) = model
+        .ca_bundle
+        .as_ref()
+        .and_then(|bundle| bundle.directory.as_ref())
+    {
         config.ca_bundle_dir = directory.into();
     }
     let service = match host.service.as_deref() {
@@ -184,7 +252,10 @@ fn host_spec(model: &Model, host: &model::Host, mut config: DelegateConfig) -> R
         .at("host.user")
         .into());
     }
-    let directory = host.directory.as_ref().map_or_else(|| default_directory(&model.name), PathBuf::from);
+    let directory = host
+        .directory
+        .as_ref()
+        .map_or_else(|| default_directory(&model.name), PathBuf::from);
     let binary = match &host.binary {
         Some(path) => expand_home(path),
         None => beside_provider()?,
@@ -221,7 +292,11 @@ fn beside_provider() -> Result<PathBuf, Diagnostics> {
 fn overridden(provider: &ProviderData) -> impl FnOnce(&model::Kubernetes) -> Target + '_ {
     |own| {
         let names_files = own.config_path.is_some() || own.config_paths.is_some();
-        let base = if names_files { Target::default() } else { provider.kubernetes.clone() };
+        let base = if names_files {
+            Target::default()
+        } else {
+            provider.kubernetes.clone()
+        };
         Target {
             config_path: own.config_path.clone().or(base.config_path),
             config_paths: own.config_paths.clone().or(base.config_paths),
@@ -232,14 +307,18 @@ fn overridden(provider: &ProviderData) -> impl FnOnce(&model::Kubernetes) -> Tar
 }
 
 fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(path: &str, text: &str) -> Result<T, Diagnostics> {
-    text.parse().map_err(|problem| Diagnostic::error("Invalid value", format!("The value {problem}.")).at(path).into())
+    text.parse().map_err(|problem| {
+        Diagnostic::error("Invalid value", format!("The value {problem}."))
+            .at(path)
+            .into()
+    })
 }
 
 fn missing(path: &str, other: &str) -> Diagnostics {
-    Diagnostic::error("Missing argument", format!("{path} is not set. Set it here, or set {other}.")).at(path).into()
-}
-
-/// Values of a chart that hold no secret, as JSON; for whoever compares.
-pub fn as_text(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    Diagnostic::error(
+        "Missing argument",
+        format!("{path} is not set. Set it here, or set {other}."),
+    )
+    .at(path)
+    .into()
 }

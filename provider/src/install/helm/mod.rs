@@ -201,17 +201,18 @@ pub async fn check(helm: &Helm, spec: &HelmSpec, stop: &CancellationToken) -> Re
         .map_err(HelmError::Values)
 }
 
-/// Installs the release, or brings it to `spec`. `create` refuses a release that somebody else installed.
+/// Looks before anything is changed: [`check`], and whether the release is ours to change. `create` refuses a release that
+/// somebody else installed.
 ///
 /// # Errors
-/// The first step that failed; everything before it stays, and the next call goes on from there.
-pub async fn install(
+/// The first thing that would fail later.
+pub async fn prepare(
     cluster: &Connection,
     helm: &Helm,
     spec: &HelmSpec,
     create: bool,
     stop: &CancellationToken,
-) -> Result<(), HelmError> {
+) -> Result<Prepared, HelmError> {
     check(helm, spec, stop).await?;
     let history = release::history(cluster, &spec.namespace, &spec.release).await?;
     if create && !history.is_empty() && !recovery::is_ours(cluster, spec, &history).await? {
@@ -221,9 +222,31 @@ pub async fn install(
             context: cluster.context().to_owned(),
         });
     }
+    if !spec.create_namespace && cluster.namespace(&spec.namespace).await?.is_none() {
+        return Err(HelmError::NoNamespace(spec.namespace.clone()));
+    }
+    Ok(Prepared { history })
+}
+
+/// A release that may be installed.
+pub struct Prepared {
+    history: Vec<Record>,
+}
+
+/// Installs the release, or brings it to `spec`.
+///
+/// # Errors
+/// The first step that failed; everything before it stays, and the next call goes on from there.
+pub async fn install(
+    cluster: &Connection,
+    helm: &Helm,
+    spec: &HelmSpec,
+    prepared: Prepared,
+    stop: &CancellationToken,
+) -> Result<(), HelmError> {
     secret::ensure_namespace(cluster, spec).await?;
     let revision = secret::apply(cluster, spec).await?;
-    recovery::recover(cluster, helm, spec, history, stop).await?;
+    recovery::recover(cluster, helm, spec, prepared.history, stop).await?;
     let values = values::values(spec, &secret::name(spec), &revision).map_err(HelmError::Values)?;
     helm.upgrade(cluster, spec, &values, stop).await
 }

@@ -59,9 +59,6 @@ pub(super) async fn ensure_namespace(cluster: &Connection, spec: &HelmSpec) -> R
     if cluster.namespace(&spec.namespace).await?.is_some() {
         return Ok(());
     }
-    if !spec.create_namespace {
-        return Err(HelmError::NoNamespace(spec.namespace.clone()));
-    }
     let namespace = json!({
         "apiVersion": "v1",
         "kind": "Namespace",

@@ -1,0 +1,14 @@
+//! The resource `harness_delegate`.
+//!
+//! Its arguments become one validated [`Spec`](spec::Spec); the place's installer makes it so and says what is there;
+//! what differs is the attribute `drift`, and a drift plans an update. This folder translates between Terraform and the
+//! installers and touches nothing itself.
+
+mod import;
+mod model;
+mod place;
+mod resource;
+mod schema;
+mod spec;
+
+pub use resource::Delegate;

@@ -1,0 +1,234 @@
+//! One face for every place a delegate can be in.
+//!
+//! A [`Place`] is a [`Spec`] whose place has answered: its identity is known. It forwards to the installer of its mode
+//! and turns what that says into what Terraform shows.
+
+mod helm;
+mod host;
+
+pub(super) use helm::told;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::model::Model;
+use super::schema::duration;
+use super::spec::{Spec, WaitFor};
+use crate::data::ProviderData;
+use crate::framework::diagnostics::{Diagnostic, Diagnostics};
+use crate::framework::value::Field;
+
+/// Why an installation failed, and whether it had begun.
+#[derive(Debug)]
+pub enum Failure {
+    /// Nothing was changed.
+    Before(Diagnostics),
+    /// Something was; the next apply goes on from there.
+    Midway(Diagnostics),
+}
+
+/// What is there.
+#[derive(Debug, Clone, Default)]
+pub struct Seen {
+    /// Whether every replica says that it is connected.
+    pub connected: bool,
+    /// Ready replicas.
+    pub ready_replicas: u32,
+    /// Version of the delegate.
+    pub version: Option<String>,
+    /// Differences to the installation.
+    pub drift: Vec<String>,
+    /// Changes with the Secret of the token.
+    pub secret_revision: Option<String>,
+}
+
+impl Seen {
+    /// Nothing is known.
+    pub fn nothing() -> Self {
+        Self::default()
+    }
+
+    /// Puts it into a state; the drift is the caller's to judge.
+    pub fn describe(&self, state: &mut Model) {
+        state.connected = Field::Known(self.connected);
+        state.ready_replicas = Field::Known(self.ready_replicas);
+        state.version = Field::from(self.version.clone());
+    }
+}
+
+/// A place that has answered.
+pub enum Place<'a> {
+    /// A namespace of a cluster.
+    Helm(helm::HelmPlace<'a>),
+    /// This machine.
+    Host(host::HostPlace<'a>),
+}
+
+/// Contacts the place, as far as its identity needs it.
+///
+/// # Errors
+/// When it cannot be reached or is not usable.
+pub async fn reach<'a>(spec: &'a Spec, provider: &'a ProviderData) -> Result<Place<'a>, Diagnostics> {
+    match spec {
+        Spec::Helm(spec, target) => helm::HelmPlace::reach(spec, target, provider)
+            .await
+            .map(Place::Helm),
+        Spec::Host(spec) => host::HostPlace::reach(spec).map(Place::Host),
+    }
+}
+
+/// Checks what can be checked without touching the place.
+///
+/// # Errors
+/// The first thing that would fail later.
+pub async fn check(
+    spec: &Spec,
+    provider: &ProviderData,
+    stop: &CancellationToken,
+) -> Result<(), Diagnostics> {
+    match spec {
+        Spec::Helm(spec, _) => helm::check(spec, provider, stop).await,
+        Spec::Host(spec) => host::check(spec),
+    }
+}
+
+impl Place<'_> {
+    /// Identity of the place.
+    pub fn target_id(&self) -> String {
+        match self {
+            Self::Helm(place) => place.target_id.clone(),
+            Self::Host(place) => place.target_id.clone(),
+        }
+    }
+
+    /// The import id of the delegate.
+    pub fn import_id(&self) -> String {
+        match self {
+            Self::Helm(place) => place.import_id(),
+            Self::Host(place) => place.import_id(),
+        }
+    }
+
+    /// Refuses another place than the one the delegate was installed in.
+    ///
+    /// # Errors
+    /// When the place's identity is not the stored one.
+    pub fn must_be(&self, state: &Model) -> Result<(), Diagnostics> {
+        let found = self.target_id();
+        match state.target_id.as_ref() {
+            Field::Known(stored) if *stored != found => {
+                let detail = format!(
+                    "The delegate {} was installed in the place {stored}, but the configuration now leads to {found}{}. Nothing was \
+                     read or changed there. Point the configuration back; or, if the old place is gone for good, remove the \
+                     resource from the state (terraform state rm) and apply again.",
+                    state.name,
+                    match self {
+                        Self::Helm(place) => place.whereabouts(),
+                        Self::Host(_) => " (this machine)".to_owned(),
+                    }
+                );
+                Err(Diagnostic::error("This is another place", detail)
+                    .at("target_id")
+                    .into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Looks; `None` when the delegate is gone.
+    ///
+    /// # Errors
+    /// When it cannot be looked at.
+    pub async fn observe(&self) -> Result<Option<Seen>, Diagnostics> {
+        match self {
+            Self::Helm(place) => place.observe().await,
+            Self::Host(place) => place.observe().await,
+        }
+    }
+
+    /// Makes the place agree with the settings.
+    ///
+    /// # Errors
+    /// What failed, and whether anything had been changed by then.
+    pub async fn install(
+        &self,
+        create: bool,
+        limit: Duration,
+        stop: &CancellationToken,
+    ) -> Result<(), Failure> {
+        let work = async {
+            match self {
+                Self::Helm(place) => place.install(create, stop).await,
+                Self::Host(place) => place.install().await,
+            }
+        };
+        match tokio::time::timeout(limit, work).await {
+            Ok(result) => result,
+            Err(_) => Err(Failure::Midway(too_long("create or update", limit))),
+        }
+    }
+
+    /// Waits as far as asked.
+    ///
+    /// # Errors
+    /// When the time is over, with the reason as far as it can be found; when it was asked to stop.
+    pub async fn wait(&self, wait: WaitFor, stop: &CancellationToken) -> Result<(), Diagnostics> {
+        match self {
+            Self::Helm(place) => place.wait(wait, stop).await,
+            Self::Host(place) => place.wait(wait, stop).await,
+        }
+    }
+
+    /// Removes the delegate with everything that was made for it.
+    ///
+    /// # Errors
+    /// When something is still there.
+    pub async fn remove(&self, limit: Duration, stop: &CancellationToken) -> Result<(), Diagnostics> {
+        let work = async {
+            match self {
+                Self::Helm(place) => place.remove(stop).await,
+                Self::Host(place) => place.remove(limit).await,
+            }
+        };
+        match tokio::time::timeout(limit, work).await {
+            Ok(result) => result,
+            Err(_) => Err(too_long("delete", limit)),
+        }
+    }
+}
+
+/// How long a create or update may take, without the wait.
+pub fn apply_limit(state: &Model, create: bool) -> Duration {
+    let timeouts = state.timeouts.as_ref();
+    let (given, default) = if create {
+        (
+            timeouts.and_then(|timeouts| timeouts.create.as_deref()),
+            Duration::from_mins(10),
+        )
+    } else {
+        (
+            timeouts.and_then(|timeouts| timeouts.update.as_deref()),
+            Duration::from_mins(15),
+        )
+    };
+    given.and_then(duration).unwrap_or(default)
+}
+
+/// How long a delete may take.
+pub fn delete_limit(state: &Model) -> Duration {
+    let given = state
+        .timeouts
+        .as_ref()
+        .and_then(|timeouts| timeouts.delete.as_deref());
+    given.and_then(duration).unwrap_or(Duration::from_mins(15))
+}
+
+fn too_long(what: &str, limit: Duration) -> Diagnostics {
+    Diagnostics::error(
+        "Out of time",
+        format!(
+            "The {what} took longer than {} s. What was done is kept. Raise timeouts, or find out what it waits for, and apply again.",
+            limit.as_secs()
+        ),
+    )
+}
