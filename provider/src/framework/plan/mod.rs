@@ -8,5 +8,5 @@ mod engine;
 mod hook;
 mod walk;
 
-pub use engine::{Proposal, filter_replacements, null_write_only, propose};
+pub use engine::{Proposal, configuration_of, filter_replacements, null_write_only, propose};
 pub use hook::Plan;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{Action, ClientCapabilities, DataSource, EphemeralResource, Function, ListResource, Resource};
-use crate::framework::diagnostics::{Diagnostic, Diagnostics};
+use crate::framework::diagnostics::Diagnostics;
 use crate::framework::erased::{
     Entry, ErasedAction, ErasedDataSource, ErasedEphemeral, ErasedList, ErasedResource, Typed, TypedAction,
     TypedEphemeral, TypedList, TypedSource,
@@ -181,16 +181,28 @@ impl<D: Send + Sync + 'static> Parts<D> {
     }
 }
 
-/// What a type name finds, or the message that there is no such type.
-pub(crate) fn find<'e, H: ?Sized>(
-    entries: &'e [Entry<H>],
-    kind: &str,
-    name: &str,
-) -> Result<&'e Entry<H>, Diagnostics> {
-    entries.iter().find(|entry| entry.name == name).ok_or_else(|| {
-        let detail = format!(
-            "This version of the provider has no {kind} {name:?}. Check the name, or install a version of the provider that has it."
-        );
-        Diagnostic::error(format!("Unknown {kind}"), detail).into()
-    })
+macro_rules! find {
+    ($($method:ident: $field:ident of $handler:ident),*) => {
+        impl<D: Send + Sync + 'static> Parts<D> {$(
+            /// The part of this type name, or the message that there is none.
+            pub(crate) fn $method(&self, kind: &str, name: &str) -> Result<&Entry<dyn $handler<D>>, Diagnostics> {
+                self.$field.iter().find(|entry| entry.name == name).ok_or_else(|| unknown(kind, name))
+            }
+        )*}
+    };
+}
+
+find! {
+    find_resource: resources of ErasedResource,
+    find_data_source: data_sources of ErasedDataSource,
+    find_ephemeral: ephemeral of ErasedEphemeral,
+    find_list: lists of ErasedList,
+    find_action: actions of ErasedAction
+}
+
+fn unknown(kind: &str, name: &str) -> Diagnostics {
+    let detail = format!(
+        "This version of the provider has no {kind} {name:?}. Check the name, or install a version of the provider that has it."
+    );
+    Diagnostics::error(format!("Unknown {kind}"), detail)
 }

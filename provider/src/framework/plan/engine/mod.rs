@@ -128,6 +128,33 @@ pub fn null_write_only(schema: &Schema, value: Value) -> Value {
     )
 }
 
+/// The configuration that would lead to `state`: nothing that the provider computes, nothing that is a default anyway, and no secrets, because it
+/// is written to a file.
+pub fn configuration_of(schema: &Schema, state: Value) -> Value {
+    let nothing = Beside {
+        config: &Value::Null,
+        prior: &Value::Null,
+    };
+    objects(
+        &schema.root,
+        &AttributePath::root(),
+        nothing,
+        state,
+        &mut |attribute, _, _, value| {
+            let default = attribute
+                .default
+                .as_ref()
+                .and_then(|default| default.clone().conform(&attribute.ty()).ok());
+            let computed = !attribute.mode.is_configurable();
+            if computed || attribute.write_only || attribute.sensitive || default.as_ref() == Some(&value) {
+                Value::Null
+            } else {
+                value
+            }
+        },
+    )
+}
+
 /// The replacements Terraform is told of: those where something does change (a write-only attribute always counts), as far as they can be
 /// addressed, sorted, each once. A path that the schema does not have is a fault of the provider.
 pub fn filter_replacements(
