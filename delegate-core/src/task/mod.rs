@@ -1,1 +1,50 @@
-//! Task kinds.
+//! Task kinds: what a delegate can be asked to do.
+//!
+//! A kind is one file with a type that implements [`TaskKind`], one line in [`Registry::standard`], and one test. It
+//! gets a [`TaskContext`] and knows nothing of agents, managers or connections. [`Runner`] does for every kind what all
+//! of them need: a private directory, resolved secrets, masking of whatever leaves, and an answer in every case, a
+//! panic included.
+//!
+//! Three things are kept apart. A kind that ran returns a [`TaskOutput`], whether what it ran did well or not (`OK`). A
+//! delegate that cannot do its part returns a [`TaskError`] (`FAILED`). And [`TaskError::Elsewhere`] asks for another
+//! delegate (`RETRY_ON_OTHER_DELEGATE`).
+
+mod context;
+mod data;
+mod error;
+mod log;
+mod output;
+mod registry;
+mod runner;
+mod secrets;
+mod shell_script;
+
+use async_trait::async_trait;
+
+pub use context::TaskContext;
+pub use error::TaskError;
+pub use log::{Level, LogSink, LogWriter};
+pub use output::TaskOutput;
+pub use registry::Registry;
+pub use runner::{Runner, Settings};
+pub use secrets::{NoProvider, SecretResolver, Secrets};
+pub use shell_script::ShellScript;
+
+use crate::process::Environment;
+
+/// Something a delegate can do.
+#[async_trait]
+pub trait TaskKind: Send + Sync {
+    /// The name managers use: upper-case words with underscores.
+    fn type_name(&self) -> &'static str;
+
+    /// Looks for what the kind needs on this machine, usually a program. An error says in a sentence what is missing;
+    /// the kind is then not offered to managers.
+    fn check(&self, _environment: &Environment) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Does it. Must end soon when `context.cancel` is cancelled or `context.timeout` is over, and say so in its
+    /// status. May be dropped at any await.
+    async fn run(&self, context: TaskContext) -> Result<TaskOutput, TaskError>;
+}

@@ -49,7 +49,7 @@ async fn reap_adopted(mut ended: Signal) {
                 && procfs::stat(pid).is_some_and(|stat| stat.dead && stat.group != group);
             if adopted && let Some(pid) = Pid::from_raw(pid.cast_signed()) {
                 // Nothing to learn from its status; gone already is fine.
-                drop(rustix::process::waitpid(Some(pid), WaitOptions::NOHANG));
+                let _ = rustix::process::waitpid(Some(pid), WaitOptions::NOHANG);
             }
         }
     }

@@ -107,7 +107,7 @@ fn prepare(parent: Pid) -> io::Result<()> {
         OFlag::O_WRONLY | OFlag::O_CLOEXEC,
         Mode::empty(),
     ) {
-        drop(write(&file, OOM_SCORE));
+        let _ = write(&file, OOM_SCORE);
     }
     Ok(())
 }

@@ -1,7 +1,5 @@
 //! The forms in which programs print a secret.
 
-use std::fmt::Write;
-
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 
@@ -96,9 +94,8 @@ fn percent(secret: &str, forms: &mut Vec<String>) {
                     byte if byte.is_ascii_alphanumeric() || plain.as_bytes().contains(&byte) => {
                         form.push(byte.into())
                     }
-                    // Writing to a string does not fail.
-                    byte if upper => drop(write!(form, "%{byte:02X}")),
-                    byte => drop(write!(form, "%{byte:02x}")),
+                    byte if upper => form.push_str(&format!("%{byte:02X}")),
+                    byte => form.push_str(&format!("%{byte:02x}")),
                 }
             }
             forms.push(form);
@@ -122,7 +119,7 @@ fn json(secret: &str, forms: &mut Vec<String>) {
             ascii.push(character);
         } else {
             for unit in character.encode_utf16(&mut [0; 2]) {
-                drop(write!(ascii, "\\u{unit:04x}"));
+                ascii.push_str(&format!("\\u{unit:04x}"));
             }
         }
     }

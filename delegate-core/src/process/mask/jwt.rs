@@ -33,17 +33,20 @@ pub(super) fn find(text: &[u8], from: usize, last: bool, mut found: impl FnMut(u
     while let Some(offset) = memmem::find(&text[at..], BEGINNING) {
         let start = at + offset;
         let candidate = &text[start..text.len().min(start + MAX_TOKEN)];
-        let (length, is_token) = measure(candidate);
-        if start + length == text.len() && length < MAX_TOKEN && !last {
+        let shape = measure(candidate);
+        if start + shape.length == text.len() && shape.length < MAX_TOKEN && !last {
             return Tokens {
                 undecided: start,
                 next: start,
             };
         }
-        if is_token {
-            found(start, start + length);
+        if shape.is_token {
+            found(start, start + shape.length);
+            at = start + shape.length;
+        } else {
+            // A token may begin in the next part; inside this one, none can.
+            at = start + shape.header;
         }
-        at = start + length;
     }
     let undecided = if last {
         text.len()
@@ -56,15 +59,21 @@ pub(super) fn find(text: &[u8], from: usize, last: bool, mut found: impl FnMut(u
     }
 }
 
-/// How far the text has the shape of a token, and whether that is one.
-fn measure(text: &[u8]) -> (usize, bool) {
+/// What looks like a token.
+struct Shape {
+    /// Up to the first dot.
+    header: usize,
+    /// Up to the first byte that cannot belong to a token.
+    length: usize,
+    is_token: bool,
+}
+
+fn measure(text: &[u8]) -> Shape {
     let mut dots = 0;
-    let mut header = 0;
-    let end = text.iter().position(|&byte| match byte {
+    let mut header = None;
+    let end = text.iter().enumerate().position(|(at, &byte)| match byte {
         b'.' => {
-            if dots == 0 {
-                header = 1;
-            }
+            header.get_or_insert(at);
             dots += 1;
             dots > MAX_DOTS
         }
@@ -72,10 +81,12 @@ fn measure(text: &[u8]) -> (usize, bool) {
         byte => !byte.is_ascii_alphanumeric(),
     });
     let length = end.unwrap_or(text.len());
-    if header > 0 {
-        header = text.iter().position(|&byte| byte == b'.').unwrap_or(length);
+    let header = header.unwrap_or(length);
+    Shape {
+        header,
+        length,
+        is_token: dots >= 2 && header >= MIN_HEADER && length >= MIN_TOKEN,
     }
-    (length, dots >= 2 && header >= MIN_HEADER && length >= MIN_TOKEN)
 }
 
 fn unfinished_beginning(text: &[u8]) -> usize {

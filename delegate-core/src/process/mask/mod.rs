@@ -154,7 +154,7 @@ impl MaskStream {
         };
 
         let mut at = 0;
-        let mut covered = 0;
+        let mut covered = self.covered.saturating_sub(held);
         for (index, (start, end)) in spans.merged().into_iter().enumerate() {
             if start >= held {
                 break;

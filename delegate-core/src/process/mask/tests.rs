@@ -175,8 +175,6 @@ fn secrets() -> impl Strategy<Value = Vec<String>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
-
     #[test]
     fn output_does_not_depend_on_how_the_text_is_split(
         secrets in secrets(),

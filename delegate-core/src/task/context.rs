@@ -1,0 +1,55 @@
+//! What a task kind gets to work with.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use super::{LogWriter, Secrets, TaskError, data};
+use crate::process::{Command, Environment, Limits};
+
+/// One task, and everything that belongs to it.
+pub struct TaskContext {
+    /// Identity of the task; also the mark of its processes.
+    pub task_id: String,
+    /// What to do, as the manager sent it. Read it with [`TaskContext::data`].
+    pub data: Value,
+    /// The log of the task. What goes in is masked.
+    pub log: LogWriter,
+    /// An empty directory that only this user can read. It is removed after the task.
+    pub work_dir: PathBuf,
+    /// How long the kind may run, from its start. `None`: without bound.
+    pub timeout: Option<Duration>,
+    /// Between asking a process to end and ending it.
+    pub grace: Duration,
+    /// Cancelled when the task is to be aborted.
+    pub cancel: CancellationToken,
+    /// Turns references into secrets, and makes them known to the masking.
+    pub secrets: Secrets,
+    /// What child processes may see of our environment.
+    pub environment: Environment,
+    /// The shell of scripts that name none (`DELEGATE_SHELL`).
+    pub shell: Option<PathBuf>,
+}
+
+impl TaskContext {
+    /// The data as a type; the error names the field that is wrong, and shows no value.
+    pub fn data<T: DeserializeOwned>(&self) -> Result<T, TaskError> {
+        data::read(&self.data)
+    }
+
+    /// A program to run for this task: in its directory, with its environment, limits, mark and masking. To be called
+    /// after the secrets are resolved, since those resolved later are not masked in its output.
+    pub fn command(&self, program: impl Into<std::ffi::OsString>) -> Command {
+        Command::new(program, self.environment.clone())
+            .current_dir(&self.work_dir)
+            .mark(&self.task_id)
+            .limits(Limits {
+                timeout: self.timeout,
+                grace: self.grace,
+            })
+            .masker(self.secrets.masker())
+    }
+}

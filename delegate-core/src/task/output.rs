@@ -1,0 +1,75 @@
+//! What a task kind returns.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use crate::process::mask::Masker;
+use crate::protocol::wire::CommandStatus;
+
+/// The result of a kind that ran, in the form of a response's `data`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TaskOutput {
+    /// How it went.
+    pub status: CommandStatus,
+    /// A sentence for a person; `None` on success.
+    pub error_message: Option<String>,
+    /// Values for later steps.
+    pub output_vars: BTreeMap<String, String>,
+    /// What is special to the kind.
+    pub fields: Map<String, Value>,
+}
+
+impl TaskOutput {
+    /// It went well.
+    pub fn success() -> Self {
+        Self {
+            status: CommandStatus::Success,
+            error_message: None,
+            output_vars: BTreeMap::new(),
+            fields: Map::new(),
+        }
+    }
+
+    /// It did not, for this reason.
+    pub fn not(status: CommandStatus, reason: impl Into<String>) -> Self {
+        Self {
+            status,
+            error_message: Some(reason.into()),
+            ..Self::success()
+        }
+    }
+
+    /// Adds a field of the kind's own.
+    #[must_use]
+    pub fn field(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.fields.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Adds output variables.
+    #[must_use]
+    pub fn with_vars(mut self, vars: BTreeMap<String, String>) -> Self {
+        self.output_vars = vars;
+        self
+    }
+
+    /// The `data` of a response, masked. Names of the contract are not masked, even when a secret reads like one.
+    pub(super) fn into_data(self, masker: &Masker) -> Value {
+        let mut data = Map::new();
+        for (name, mut value) in self.fields {
+            masker.mask_json(&mut value);
+            data.insert(name, value);
+        }
+        let mut output_vars = json!(self.output_vars);
+        masker.mask_json(&mut output_vars);
+        data.insert("command_execution_status".to_owned(), json!(self.status));
+        data.insert(
+            "error_message".to_owned(),
+            self.error_message
+                .map_or(Value::Null, |text| masker.mask_str(&text).into()),
+        );
+        data.insert("output_vars".to_owned(), output_vars);
+        Value::Object(data)
+    }
+}

@@ -1,0 +1,63 @@
+//! The kinds a delegate knows, by name.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{ShellScript, TaskKind};
+use crate::process::Environment;
+
+/// Task kinds by their type name.
+#[derive(Clone, Default)]
+pub struct Registry {
+    kinds: BTreeMap<&'static str, Arc<dyn TaskKind>>,
+}
+
+impl Registry {
+    /// No kind at all.
+    pub fn empty() -> Self {
+        Self::default()
+    }
+
+    /// Every kind of this program.
+    pub fn standard() -> Self {
+        Self::empty().with(ShellScript)
+    }
+
+    /// Adds a kind, replacing one of the same name.
+    #[must_use]
+    pub fn with(mut self, kind: impl TaskKind + 'static) -> Self {
+        self.kinds.insert(kind.type_name(), Arc::new(kind));
+        self
+    }
+
+    /// Takes a kind away (`BLOCK_SHELL_TASK`).
+    #[must_use]
+    pub fn without(mut self, type_name: &str) -> Self {
+        self.kinds.remove(type_name);
+        self
+    }
+
+    /// The kind of this name.
+    pub fn get(&self, type_name: &str) -> Option<Arc<dyn TaskKind>> {
+        self.kinds.get(type_name).cloned()
+    }
+
+    /// All names, sorted.
+    pub fn type_names(&self) -> Vec<&'static str> {
+        self.kinds.keys().copied().collect()
+    }
+
+    /// The names of the kinds that find what they need on this machine, for `supportedTaskTypes`; and of the others,
+    /// what is missing.
+    pub fn check(&self, environment: &Environment) -> (Vec<String>, Vec<(String, String)>) {
+        let mut offered = Vec::new();
+        let mut missing = Vec::new();
+        for (name, kind) in &self.kinds {
+            match kind.check(environment) {
+                Ok(()) => offered.push((*name).to_owned()),
+                Err(what) => missing.push(((*name).to_owned(), what)),
+            }
+        }
+        (offered, missing)
+    }
+}

@@ -1,0 +1,227 @@
+//! Running a task of any kind.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{
+    LogSink, LogWriter, NoProvider, Registry, SecretResolver, Secrets, TaskContext, TaskError, TaskKind,
+    TaskOutput,
+};
+use crate::Secret;
+use crate::process::Environment;
+use crate::process::mask::Masker;
+use crate::protocol::wire::{CommandStatus, ResponseCode, Task, TaskResponse};
+
+/// Between SIGTERM and SIGKILL, where nothing else is set.
+const DEFAULT_GRACE: Duration = Duration::from_secs(10);
+
+/// On top of the grace: how long after its time, or its abort, a kind may take to come back. It covers what a child
+/// process may take to be ended and its output to be delivered; beyond, the kind hangs, and is dropped.
+const OVERRUN: Duration = Duration::from_secs(120);
+
+/// What the tasks of a delegate have in common.
+#[derive(Clone)]
+pub struct Settings {
+    /// What child processes may see of our environment.
+    pub environment: Environment,
+    /// Where each task gets a directory of its own; created when it is missing.
+    pub work_root: PathBuf,
+    /// The shell of scripts that name none.
+    pub shell: Option<PathBuf>,
+    /// Between asking a process to end and ending it.
+    pub grace: Duration,
+    /// For tasks that come without a timeout. `None`: no bound.
+    pub default_timeout: Option<Duration>,
+    /// Where secrets come from.
+    pub resolver: Arc<dyn SecretResolver>,
+    /// Masked in every task, whatever it brings: the delegate's own token and its like.
+    pub own_secrets: Vec<Secret>,
+}
+
+impl Settings {
+    /// No shell set, no default timeout, no secret provider, no own secrets.
+    pub fn new(environment: Environment, work_root: impl Into<PathBuf>) -> Self {
+        Self {
+            environment,
+            work_root: work_root.into(),
+            shell: None,
+            grace: DEFAULT_GRACE,
+            default_timeout: None,
+            resolver: Arc::new(NoProvider),
+            own_secrets: Vec::new(),
+        }
+    }
+}
+
+/// Runs tasks.
+#[derive(Clone)]
+pub struct Runner {
+    registry: Registry,
+    settings: Settings,
+}
+
+impl Runner {
+    /// Knows the kinds of `registry`.
+    pub fn new(registry: Registry, settings: Settings) -> Self {
+        Self { registry, settings }
+    }
+
+    /// The kinds it knows.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Runs a task to its end and says what to answer: always something, and masked. The log is complete when this
+    /// returns; the task's directory is gone.
+    ///
+    /// Dropping the future ends the task's processes without a word.
+    pub async fn run(&self, task: Task, cancel: CancellationToken, sink: Arc<dyn LogSink>) -> TaskResponse {
+        let Task {
+            id,
+            kind: kind_name,
+            data,
+            timeout,
+            logging,
+            delegate,
+            ..
+        } = task;
+        let own = [logging.token, delegate.token].map(Secret::new);
+        let known = self.settings.own_secrets.iter().cloned().chain(own).collect();
+        let secrets = Secrets::new(self.settings.resolver.clone(), known);
+        let outcome = match self.registry.get(&kind_name) {
+            Some(kind) => {
+                let timeout = match timeout {
+                    0 => self.settings.default_timeout,
+                    millis => Some(Duration::from_millis(millis)),
+                };
+                self.run_kind(kind, &id, data, timeout, cancel, sink, &secrets)
+                    .await
+            }
+            None => Err(TaskError::Refused(format!(
+                "this delegate does not know task type `{kind_name}`; it knows {}",
+                self.registry.type_names().join(", ")
+            ))),
+        };
+        respond(id, kind_name, outcome, &secrets.masker())
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of one context, put together here and nowhere else"
+    )]
+    async fn run_kind(
+        &self,
+        kind: Arc<dyn TaskKind>,
+        task_id: &str,
+        data: serde_json::Value,
+        timeout: Option<Duration>,
+        cancel: CancellationToken,
+        sink: Arc<dyn LogSink>,
+        secrets: &Secrets,
+    ) -> Result<TaskOutput, TaskError> {
+        let work_dir = self.work_dir().await?;
+        let context = TaskContext {
+            task_id: task_id.to_owned(),
+            data,
+            log: LogWriter::new(sink, secrets.clone()),
+            work_dir: work_dir.path().to_owned(),
+            timeout,
+            grace: self.settings.grace,
+            cancel: cancel.clone(),
+            secrets: secrets.clone(),
+            environment: self.settings.environment.clone(),
+            shell: self.settings.shell.clone(),
+        };
+        let name = kind.type_name();
+        let running = AbortOnDropHandle::new(tokio::spawn(async move { kind.run(context).await }));
+        let outcome = tokio::select! {
+            joined = running => joined.unwrap_or_else(|error| {
+                tracing::error!(task_id, %error, "task kind panicked");
+                Err(TaskError::Refused(format!(
+                    "task type {name} ended by a fault of the delegate; please report it with the delegate's log"
+                )))
+            }),
+            status = self.hung(timeout, &cancel) => {
+                tracing::error!(task_id, "task kind does not come back; dropped");
+                Ok(TaskOutput::not(status, format!("task type {name} did not end when it had to, and was given up")))
+            }
+        };
+        remove(work_dir).await;
+        outcome
+    }
+
+    /// Comes when a kind is long past its end.
+    async fn hung(&self, timeout: Option<Duration>, cancel: &CancellationToken) -> CommandStatus {
+        let overrun = self.settings.grace * 2 + OVERRUN;
+        let out_of_time = async {
+            match timeout {
+                Some(timeout) => sleep(timeout.saturating_add(overrun)).await,
+                None => std::future::pending().await,
+            }
+        };
+        let aborted = async {
+            cancel.cancelled().await;
+            sleep(overrun).await;
+        };
+        tokio::select! {
+            () = out_of_time => CommandStatus::Timeout,
+            () = aborted => CommandStatus::Aborted,
+        }
+    }
+
+    async fn work_dir(&self) -> Result<TempDir, TaskError> {
+        let root = self.settings.work_root.clone();
+        let action = format!("create a directory for the task in {}", root.display());
+        let created = tokio::task::spawn_blocking(move || {
+            std::fs::create_dir_all(&root)?;
+            let mut builder = tempfile::Builder::new();
+            builder.prefix("task-");
+            #[cfg(unix)]
+            builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
+            builder.tempdir_in(&root)
+        });
+        created
+            .await
+            .unwrap_or_else(|error| Err(std::io::Error::other(error)))
+            .map_err(TaskError::io(action))
+    }
+}
+
+/// What cannot be removed is not the task's fault, and not silently forgotten.
+async fn remove(work_dir: TempDir) {
+    let path = work_dir.path().to_owned();
+    let removed = tokio::task::spawn_blocking(move || work_dir.close()).await;
+    if let Err(error) = removed.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
+        tracing::warn!(path = %path.display(), %error, "cannot remove the directory of a task");
+    }
+}
+
+fn respond(
+    id: String,
+    kind: String,
+    outcome: Result<TaskOutput, TaskError>,
+    masker: &Masker,
+) -> TaskResponse {
+    let (code, output) = match outcome {
+        Ok(output) => (ResponseCode::Ok, output),
+        Err(error) => (
+            error.code(),
+            TaskOutput::not(CommandStatus::Failure, error.describe()),
+        ),
+    };
+    TaskResponse {
+        id,
+        kind,
+        code,
+        data: output.into_data(masker),
+    }
+}
+
+#[cfg(test)]
+mod tests;

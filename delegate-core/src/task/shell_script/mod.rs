@@ -1,0 +1,217 @@
+//! `SHELL_SCRIPT`: runs a script.
+//!
+//! Data: `{script, shell?: "bash" | "sh" | "pwsh" | path, env?: {}, working_dir?, output_vars?: [NAME…],
+//! secrets?: {NAME: value or reference}}`. Result: the common fields and `exit_code`.
+//!
+//! The script starts in `working_dir`, or in the task's own directory. `secrets` become environment variables, like
+//! `env`; where both have a name, the secret wins. A variable of `output_vars` that the script has set, exported or
+//! not, is returned whatever way the script ends, unless the shell is killed outright or replaced (`exec`); one that it
+//! has not set is absent. Values are text: bytes that are not UTF-8 become U+FFFD.
+//!
+//! What the script leaves running is ended a grace after it. A process that shall stay takes off its mark and starts its
+//! own session: `env -u HARNESS_DELEGATE_TASK setsid program </dev/null >log 2>&1 &`.
+
+mod capture;
+mod shell;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use serde::Deserialize;
+
+use super::{Level, TaskContext, TaskError, TaskKind, TaskOutput};
+use crate::Secret;
+use crate::process::{Exit, InvalidName, MARK, Reason, Status, is_valid_name};
+use crate::protocol::wire::CommandStatus;
+use shell::Shell;
+
+/// The kind `SHELL_SCRIPT`.
+pub struct ShellScript;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Data {
+    script: String,
+    shell: Option<String>,
+    env: Option<BTreeMap<String, String>>,
+    working_dir: Option<PathBuf>,
+    output_vars: Option<Vec<String>>,
+    secrets: Option<BTreeMap<String, Secret>>,
+}
+
+#[async_trait]
+impl TaskKind for ShellScript {
+    fn type_name(&self) -> &'static str {
+        "SHELL_SCRIPT"
+    }
+
+    async fn run(&self, context: TaskContext) -> Result<TaskOutput, TaskError> {
+        let data: Data = context.data()?;
+        let env = data.env.unwrap_or_default();
+        let output_vars = data.output_vars.unwrap_or_default();
+        let secrets = data.secrets.unwrap_or_default();
+        check_names(&env, &output_vars, &secrets)?;
+        let secrets = context.secrets.resolve("secrets", &secrets).await?;
+        check_values(&env, &secrets)?;
+
+        let shell = Shell::choose(
+            data.shell.as_deref(),
+            context.shell.as_deref(),
+            &context.environment,
+        )?;
+        let script = shell.file_in(&context.work_dir, "script");
+        write_private(&script, &data.script).await?;
+        let mut command = context.command(&shell.program);
+        let vars_file = context.work_dir.join("output_vars");
+        if output_vars.is_empty() {
+            command = command.args(shell.args_to_run(&script));
+        } else {
+            let prelude = shell.file_in(&context.work_dir, "prelude");
+            write_private(
+                &prelude,
+                &capture::prelude(&shell, &script, &vars_file, &output_vars),
+            )
+            .await?;
+            command = command.args(capture::args_to_run(&shell, &prelude, &script));
+        }
+        for (name, value) in &env {
+            command = command.env(name, value);
+        }
+        for (name, value) in &secrets {
+            command = command.secret_env(name, value);
+        }
+        if let Some(dir) = &data.working_dir {
+            check_working_dir(dir)?;
+            command = command.current_dir(dir);
+        }
+
+        let exit = command.run(&context.cancel, &mut context.log.clone()).await?;
+        if exit.leaked {
+            let text = "processes that the script left behind were ended; let the script wait for them";
+            context.log.line(Level::Warn, text).await;
+        }
+        if !exit.output_complete {
+            context
+                .log
+                .line(Level::Warn, "the end of the script's output was lost")
+                .await;
+        }
+        let vars = if output_vars.is_empty() {
+            Ok(BTreeMap::new())
+        } else {
+            capture::read(&vars_file).await
+        };
+        let mut output = outcome(exit, &context).field("exit_code", exit.code());
+        match vars {
+            Ok(vars) => {
+                for missing in output_vars.iter().filter(|name| !vars.contains_key(*name)) {
+                    context
+                        .log
+                        .line(Level::Warn, &format!("output variable {missing} was not set"))
+                        .await;
+                }
+                output.output_vars = vars;
+            }
+            Err(problem) if output.status == CommandStatus::Success => {
+                output = TaskOutput::not(CommandStatus::Failure, problem).field("exit_code", exit.code());
+            }
+            Err(problem) => context.log.line(Level::Error, &problem).await,
+        }
+        Ok(output)
+    }
+}
+
+fn outcome(exit: Exit, context: &TaskContext) -> TaskOutput {
+    match (exit.reason, exit.status) {
+        (Reason::Aborted, _) => TaskOutput::not(CommandStatus::Aborted, "the task was aborted"),
+        (Reason::TimedOut, _) => {
+            let time = context.timeout.unwrap_or_default();
+            TaskOutput::not(
+                CommandStatus::Timeout,
+                format!("the script did not end within {time:?} and was ended"),
+            )
+        }
+        (Reason::Exited, Status::Code(0)) => TaskOutput::success(),
+        (Reason::Exited, Status::Code(code)) => TaskOutput::not(
+            CommandStatus::Failure,
+            format!("the script exited with code {code}"),
+        ),
+        (Reason::Exited, Status::Signal(signal)) => TaskOutput::not(
+            CommandStatus::Failure,
+            format!("the script was ended by signal {signal}"),
+        ),
+    }
+}
+
+fn check_names(
+    env: &BTreeMap<String, String>,
+    output_vars: &[String],
+    secrets: &BTreeMap<String, Secret>,
+) -> Result<(), TaskError> {
+    let env = env.keys().map(|name| ("env", name));
+    let secrets = secrets.keys().map(|name| ("secrets", name));
+    let output_vars = output_vars.iter().map(|name| ("output_vars", name));
+    for (path, name) in env.chain(secrets).chain(output_vars) {
+        let problem = if !is_valid_name(name) {
+            InvalidName(name.clone()).to_string()
+        } else if name == MARK {
+            format!("`{name}` is set by the delegate")
+        } else {
+            continue;
+        };
+        return Err(TaskError::Data {
+            path: path.to_owned(),
+            problem,
+        });
+    }
+    Ok(())
+}
+
+fn check_values(env: &BTreeMap<String, String>, secrets: &BTreeMap<String, Secret>) -> Result<(), TaskError> {
+    let env = env.iter().map(|(name, value)| ("env", name, value.as_str()));
+    let secrets = secrets
+        .iter()
+        .map(|(name, value)| ("secrets", name, value.expose()));
+    match env.chain(secrets).find(|(_, _, value)| value.contains('\0')) {
+        None => Ok(()),
+        Some((path, name, _)) => Err(TaskError::Data {
+            path: format!("{path}.{name}"),
+            problem: "contains a NUL character, which an environment variable cannot hold".to_owned(),
+        }),
+    }
+}
+
+fn check_working_dir(dir: &Path) -> Result<(), TaskError> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let problem = if dir.exists() {
+        "is not a directory"
+    } else {
+        "does not exist on this delegate"
+    };
+    Err(TaskError::Data {
+        path: "working_dir".to_owned(),
+        problem: format!("{} {problem}", dir.display()),
+    })
+}
+
+async fn write_private(path: &Path, text: &str) -> Result<(), TaskError> {
+    use tokio::io::AsyncWriteExt;
+    let write = async {
+        let mut options = tokio::fs::OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        options.mode(0o600);
+        let mut file = options.open(path).await?;
+        file.write_all(text.as_bytes()).await?;
+        file.flush().await
+    };
+    write
+        .await
+        .map_err(TaskError::io(format!("write {}", path.display())))
+}
+
+#[cfg(test)]
+mod tests;
