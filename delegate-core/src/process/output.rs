@@ -83,7 +83,7 @@ impl Output {
 
     /// Stops reading. What is queued stays queued.
     pub(super) fn stop(&self) {
-        self.readers.iter().for_each(|reader| reader.abort());
+        self.readers.iter().for_each(AbortOnDropHandle::abort);
     }
 }
 

@@ -92,7 +92,7 @@ fn percent(secret: &str, forms: &mut Vec<String>) {
                 match byte {
                     b' ' if plus => form.push('+'),
                     byte if byte.is_ascii_alphanumeric() || plain.as_bytes().contains(&byte) => {
-                        form.push(byte.into())
+                        form.push(byte.into());
                     }
                     byte if upper => form.push_str(&format!("%{byte:02X}")),
                     byte => form.push_str(&format!("%{byte:02x}")),

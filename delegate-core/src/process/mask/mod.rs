@@ -145,7 +145,7 @@ impl MaskStream {
         let mut spans = Spans::new(self.covered);
         self.patterns.find(text, |start, end| spans.add(start, end));
         let tokens = jwt::find(text, self.undecided_token, last, |start, end| {
-            spans.add(start, end)
+            spans.add(start, end);
         });
         let held = if last {
             text.len()

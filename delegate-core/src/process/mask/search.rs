@@ -6,8 +6,11 @@
 //! and the cost grows little with the number of patterns: the tables of an automaton for a hundred secrets in all
 //! their forms would no longer fit a processor's cache.
 
-/// The length of the beginning by which patterns are looked up: what fits a `u64`, and the longest step.
-const MAX_WINDOW: usize = 8;
+/// The longest window: longer ones would step further, but fill the table of steps.
+const MAX_WINDOW: usize = 16;
+
+/// Length of the beginning by which patterns are looked up: what fits a `u64`.
+const KEY: usize = 8;
 
 /// Bytes looked at in each step.
 const BLOCK: usize = 3;
@@ -23,7 +26,7 @@ pub(super) struct Patterns {
     beginnings: Vec<(u64, usize)>,
     /// How far the window may move on when its last block has this hash.
     steps: Vec<u8>,
-    /// The length of the shortest pattern, at most [`MAX_WINDOW`]; 0 when there is none.
+    /// At most the length of the shortest pattern; 0 when there is none.
     window: usize,
     longest: usize,
     /// Whether a pattern begins with this byte.
@@ -56,9 +59,10 @@ impl Patterns {
         let mut beginnings = Vec::with_capacity(all.len());
         for (index, pattern) in all.iter().enumerate() {
             first[usize::from(pattern[0])] = true;
-            beginnings.push((beginning(&pattern[..window]), index));
+            beginnings.push((beginning(&pattern[..window.min(KEY)]), index));
             for at in 0..=window - BLOCK {
-                let entry = &mut steps[hash(&pattern[at..at + BLOCK])];
+                let block = [0, pattern[at], pattern[at + 1], pattern[at + 2]];
+                let entry = &mut steps[hash(&block)];
                 *entry = (*entry).min(step(window - BLOCK - at));
             }
         }
@@ -85,7 +89,7 @@ impl Patterns {
         }
         let mut end = self.window;
         while end <= text.len() {
-            let step = self.steps[hash(&text[end - BLOCK..end])];
+            let step = self.steps[hash(&text[end - BLOCK - 1..end])];
             if step > 0 {
                 end += usize::from(step);
                 continue;
@@ -107,7 +111,7 @@ impl Patterns {
     }
 
     fn longest_at(&self, text: &[u8]) -> Option<usize> {
-        let wanted = beginning(&text[..self.window]);
+        let wanted = beginning(&text[..self.window.min(KEY)]);
         let from = self
             .beginnings
             .partition_point(|&(beginning, _)| beginning < wanted);
@@ -135,10 +139,13 @@ fn step(length: usize) -> u8 {
     length as u8
 }
 
+/// Of a block and the byte before it, which is read, for being quicker, and ignored.
 fn hash(block: &[u8]) -> usize {
     /// 2³² divided by the golden ratio: spreads neighbours over the table.
     const SPREAD: u32 = 0x9E37_79B1;
-    let block = u32::from(block[0]) | u32::from(block[1]) << 8 | u32::from(block[2]) << 16;
+    let block = block
+        .first_chunk()
+        .map_or(0, |block| u32::from_le_bytes(*block) >> 8);
     (block.wrapping_mul(SPREAD) >> 16) as usize
 }
 

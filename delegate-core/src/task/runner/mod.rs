@@ -23,7 +23,7 @@ const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 
 /// On top of the grace: how long after its time, or its abort, a kind may take to come back. It covers what a child
 /// process may take to be ended and its output to be delivered; beyond, the kind hangs, and is dropped.
-const OVERRUN: Duration = Duration::from_secs(120);
+const OVERRUN: Duration = Duration::from_mins(2);
 
 /// What the tasks of a delegate have in common.
 #[derive(Clone)]
