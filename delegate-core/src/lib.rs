@@ -7,9 +7,13 @@
 
 #![deny(unsafe_code)]
 
+#[cfg(feature = "program")]
+pub mod cli;
 pub mod config;
 pub mod install;
 pub mod process;
+#[cfg(feature = "manager")]
+pub mod manager;
 pub mod protocol;
 mod secret;
 pub mod task;

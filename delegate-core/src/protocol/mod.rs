@@ -3,5 +3,6 @@
 //! Both sides use the same types, so the agent and the self-hosted manager cannot drift apart. Readers ignore unknown
 //! keys; writers send only the keys listed here, because other managers and other delegates speak this protocol too.
 
+pub mod api;
 pub mod token;
 pub mod wire;

@@ -1,0 +1,165 @@
+//! Reading. Everything read here is committed, so what a caller has seen is never taken back by a kill.
+
+use std::collections::HashMap;
+
+use sqlx::{Any, QueryBuilder, Row as _};
+
+use super::rows::{self, LogChunk, LogRow, TokenRow};
+use super::{Store, StoreError};
+use crate::manager::ids::{Millis, TaskId};
+use crate::manager::queue::{DelegateRow, Task};
+use crate::protocol::api::TaskStatus;
+
+const SELECT_TASK: &str = "SELECT id, kind, selectors, timeout_ms, queue_timeout_ms, created_at, status, attempts, \
+    excluded, queued_at, delegate_id, delegate_name, started_at, abort_asked_at, finished_at, reason, response FROM tasks";
+
+/// Which tasks a list shows.
+#[derive(Debug, Clone, Default)]
+pub struct TaskFilter {
+    /// Only with this status.
+    pub status: Option<TaskStatus>,
+    /// Only of this kind.
+    pub kind: Option<String>,
+    /// Only held by this delegate.
+    pub delegate: Option<String>,
+    /// Only those after this one, in the order of the list.
+    pub after: Option<(Millis, String)>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// One page of a list.
+#[derive(Debug)]
+pub struct Page {
+    /// Newest first.
+    pub tasks: Vec<Task>,
+    /// Whether there are more.
+    pub more: bool,
+}
+
+impl Store {
+    /// Tasks that are not over.
+    pub async fn open_tasks(&self) -> Result<Vec<Task>, StoreError> {
+        let mut query = QueryBuilder::<Any>::new(SELECT_TASK);
+        query.push(" WHERE status IN ('QUEUED', 'RUNNING')");
+        let rows = query.build().fetch_all(self.pool()).await?;
+        rows.iter().map(rows::task).collect()
+    }
+
+    /// Registered delegates.
+    pub async fn delegates(&self) -> Result<Vec<DelegateRow>, StoreError> {
+        let rows = sqlx::query("SELECT id, params, token_name, registered_at, last_seen_at FROM delegates")
+            .fetch_all(self.pool())
+            .await?;
+        rows.iter().map(rows::delegate).collect()
+    }
+
+    /// All delegate tokens.
+    pub async fn tokens(&self) -> Result<Vec<TokenRow>, StoreError> {
+        let rows = sqlx::query("SELECT name, uuid, secret, created_at, revoked_at, revoke_after FROM tokens")
+            .fetch_all(self.pool())
+            .await?;
+        rows.iter().map(rows::token).collect()
+    }
+
+    /// The manager's own settings.
+    pub async fn settings(&self) -> Result<HashMap<String, String>, StoreError> {
+        let rows = sqlx::query("SELECT name, value FROM settings").fetch_all(self.pool()).await?;
+        rows.iter()
+            .map(|row| Ok((row.try_get("name")?, row.try_get("value")?)))
+            .collect()
+    }
+
+    /// One task, whatever its status.
+    pub async fn task(&self, id: &str) -> Result<Option<Task>, StoreError> {
+        let mut query = QueryBuilder::<Any>::new(SELECT_TASK);
+        query.push(" WHERE id = ").push_bind(id.to_owned());
+        let row = query.build().fetch_optional(self.pool()).await?;
+        row.as_ref().map(rows::task).transpose()
+    }
+
+    /// The data of a task that is not over, as JSON.
+    pub async fn task_data(&self, id: &str) -> Result<Option<String>, StoreError> {
+        let row = sqlx::query("SELECT data FROM tasks WHERE id = $1")
+            .bind(id)
+            .fetch_optional(self.pool())
+            .await?;
+        Ok(row.map(|row| row.try_get("data")).transpose()?)
+    }
+
+    /// A page of tasks, newest first.
+    pub async fn list(&self, filter: &TaskFilter) -> Result<Page, StoreError> {
+        let mut query = QueryBuilder::<Any>::new(SELECT_TASK);
+        query.push(" WHERE 1 = 1");
+        if let Some(status) = filter.status {
+            query.push(" AND status = ").push_bind(status.as_str());
+        }
+        if let Some(kind) = &filter.kind {
+            query.push(" AND kind = ").push_bind(kind.clone());
+        }
+        if let Some(delegate) = &filter.delegate {
+            query.push(" AND delegate_id = ").push_bind(delegate.clone());
+        }
+        if let Some((at, id)) = &filter.after {
+            query.push(" AND (created_at < ").push_bind(*at);
+            query.push(" OR (created_at = ").push_bind(*at);
+            query.push(" AND id < ").push_bind(id.clone()).push("))");
+        }
+        // One more than asked for tells whether there are more.
+        query.push(" ORDER BY created_at DESC, id DESC LIMIT ");
+        query.push_bind(i64::from(filter.limit) + 1);
+        let rows = query.build().fetch_all(self.pool()).await?;
+        let mut tasks = rows.iter().map(rows::task).collect::<Result<Vec<_>, _>>()?;
+        let more = tasks.len() > filter.limit as usize;
+        tasks.truncate(filter.limit as usize);
+        Ok(Page { tasks, more })
+    }
+
+    /// Number of tasks by status.
+    pub async fn counts(&self) -> Result<HashMap<String, i64>, StoreError> {
+        let rows = sqlx::query("SELECT status, COUNT(*) AS number FROM tasks GROUP BY status")
+            .fetch_all(self.pool())
+            .await?;
+        rows.iter()
+            .map(|row| Ok((row.try_get("status")?, row.try_get("number")?)))
+            .collect()
+    }
+
+    /// What is known of a task's log.
+    pub async fn log(&self, task: &TaskId) -> Result<Option<LogRow>, StoreError> {
+        let row = sqlx::query("SELECT task_id, open, lines, bytes, next_chunk, source FROM logs WHERE task_id = $1")
+            .bind(task.as_str())
+            .fetch_optional(self.pool())
+            .await?;
+        row.as_ref().map(rows::log).transpose()
+    }
+
+    /// Chunks of a log from a position on, at most so many.
+    pub async fn log_chunks(
+        &self,
+        task: &TaskId,
+        source: i64,
+        from: i64,
+        limit: i64,
+    ) -> Result<Vec<LogChunk>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT source, chunk, lines FROM log_chunks WHERE task_id = $1 AND source = $2 AND chunk >= $3 \
+             ORDER BY chunk LIMIT $4",
+        )
+        .bind(task.as_str())
+        .bind(source)
+        .bind(from)
+        .bind(limit)
+        .fetch_all(self.pool())
+        .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(LogChunk {
+                    source: row.try_get("source")?,
+                    chunk: row.try_get("chunk")?,
+                    lines: row.try_get("lines")?,
+                })
+            })
+            .collect()
+    }
+}
