@@ -49,7 +49,7 @@ pub struct HostSpec {
 pub struct Record {
     /// Name of the delegate.
     pub name: String,
-    /// Version of the program that installed it.
+    /// Version of the program, as it says itself.
     pub version: String,
     /// How it is kept running.
     pub service: ServiceKind,
@@ -116,6 +116,14 @@ pub enum HostError {
         /// What is wrong with it; no value of it.
         problem: String,
     },
+    /// The program to install is none of ours.
+    #[error("{path} is no delegate program that runs here: {problem}", path = path.display())]
+    Program {
+        /// The program.
+        path: PathBuf,
+        /// What came of running it.
+        problem: String,
+    },
     /// The service manager said no.
     #[error("{command} failed: {output}")]
     Service {
@@ -179,13 +187,12 @@ pub fn install(spec: &HostSpec) -> Result<Change, HostError> {
     }
     let (binary_digest, source, installed, binary_changed) =
         files::copy_program(&spec.binary, &layout, previous.as_ref())?;
-    let env_changed = files::replace(&layout.env_file(), env_file(spec, &layout).as_bytes(), 0o600)?;
-    let record = Record {
-        binary_digest,
-        source,
-        installed,
-        ..claim(spec)
+    let version = match previous.as_ref().filter(|_| !binary_changed) {
+        Some(previous) if !previous.version.is_empty() => previous.version.clone(),
+        _ => service::version_of(&layout.program())?,
     };
+    let env_changed = files::replace(&layout.env_file(), env_file(spec).as_bytes(), 0o600)?;
+    let record = Record { version, binary_digest, source, installed, ..claim(spec) };
     let unit_changed = service::write_definition(&record, &layout, spec.config.grace_period)?;
     let moved = previous.as_ref().is_some_and(|old| old.service != record.service);
     if let Some(old) = previous.as_ref().filter(|_| moved) {
@@ -296,7 +303,7 @@ pub fn env_of(spec: &HostSpec) -> Vec<(String, EnvValue)> {
     vars
 }
 
-fn env_file(spec: &HostSpec, _layout: &Layout) -> String {
+fn env_file(spec: &HostSpec) -> String {
     let vars = env_of(spec);
     render_env_file(vars.iter().map(|(name, value)| (name.as_str(), value.expose())))
 }
@@ -309,7 +316,7 @@ fn stop_limit(grace: Duration) -> Duration {
 fn claim(spec: &HostSpec) -> Record {
     Record {
         name: spec.config.name.to_string(),
-        version: crate::VERSION.to_owned(),
+        version: String::new(),
         service: spec.service,
         user: spec.user.clone(),
         binary_digest: String::new(),

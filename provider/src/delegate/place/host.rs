@@ -268,6 +268,7 @@ async fn blocking_raw<T: Send + 'static>(
 
 fn told(error: &HostError) -> Diagnostics {
     let path = match error {
+        HostError::Program { .. } => "host.binary",
         HostError::Foreign(_) | HostError::Taken { .. } | HostError::Io { .. } => "host.directory",
         HostError::Damaged { .. } | HostError::Service { .. } | HostError::NotStarted { .. } => "host",
         HostError::NotStopped { .. } => "timeouts",
