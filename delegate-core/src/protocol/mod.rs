@@ -4,5 +4,9 @@
 //! keys; writers send only the keys listed here, because other managers and other delegates speak this protocol too.
 
 pub mod api;
+mod bearer;
+pub mod client;
+pub mod http;
+pub mod logs;
 pub mod token;
 pub mod wire;

@@ -1,0 +1,350 @@
+//! The one place that makes HTTP clients.
+//!
+//! Everything this crate says over HTTP goes through a client of [`Http`]: rustls with aws-lc-rs, the system's root
+//! certificates plus a folder of own ones, an optional client certificate, an optional proxy, no redirects ever.
+//! Loading roots costs about 20 ms, so there are two clients, each made when first needed: one without any root for
+//! plain `http://`, one with them for `https://`. A bad file in the certificate folder is logged and skipped; a client
+//! certificate that cannot be read is an error, because going on without it would only fail later and less clearly.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use reqwest::{Client, NoProxy};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use tracing::{debug, warn};
+use url::Url;
+
+use crate::config::{ClientCertificate, DelegateConfig, Proxy, ProxyScheme};
+
+/// Time for TCP and TLS to be set up. A manager that takes longer is as good as away.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// An idle connection is kept this long: above the heartbeat's 10 s, so that one connection serves all of them, and
+/// below the 60 s after which common load balancers drop theirs.
+const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(45);
+
+/// Idle connections kept per host; more than a handful only matter in a burst, and then they are in use.
+const POOL_MAX_IDLE: usize = 16;
+
+/// Notices a peer that vanished without a word while a long poll waits.
+const TCP_KEEPALIVE: Duration = Duration::from_secs(20);
+
+/// A certificate bundle is below 1 MiB; a larger file in the folder is something else.
+const MAX_CERTIFICATE_FILE: u64 = 4 * 1024 * 1024;
+
+/// How to reach servers: the part of a delegate's settings that matters to HTTP.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HttpSettings {
+    /// Forward proxy for everything that `no_proxy` does not name.
+    pub proxy: Option<Proxy>,
+    /// Domain suffixes (and addresses) reached without the proxy.
+    pub no_proxy: Vec<String>,
+    /// Folder of extra CA certificates; missing is fine.
+    pub ca_bundle_dir: Option<PathBuf>,
+    /// Pair for mutual TLS.
+    pub client_certificate: Option<ClientCertificate>,
+    /// Accept any server certificate. Debugging only.
+    pub trust_all_certificates: bool,
+}
+
+impl From<&DelegateConfig> for HttpSettings {
+    fn from(config: &DelegateConfig) -> Self {
+        Self {
+            proxy: config.proxy.clone(),
+            no_proxy: config.no_proxy.clone(),
+            ca_bundle_dir: Some(config.ca_bundle_dir.clone()),
+            client_certificate: config.client_certificate.clone(),
+            trust_all_certificates: config.trust_all_certificates,
+        }
+    }
+}
+
+/// Why no client could be made. Each names the setting at fault.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    /// A file of the client certificate cannot be used.
+    #[error("{variable} names {}, which cannot be used: {reason}", path.display())]
+    ClientCertificate {
+        /// The environment variable.
+        variable: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it; never its content.
+        reason: String,
+    },
+    /// The proxy's address is none.
+    #[error("PROXY_HOST and PROXY_PORT make no usable address: {reason}")]
+    Proxy {
+        /// What is wrong with it; never the login.
+        reason: String,
+    },
+    /// The TLS library refused its settings.
+    #[error("the TLS client could not be set up: {reason}")]
+    Tls {
+        /// What it said.
+        reason: String,
+    },
+}
+
+/// HTTP clients, made when first needed. Cheap to make; share one by `Arc`.
+#[derive(Debug, Default)]
+pub struct Http {
+    settings: HttpSettings,
+    plain: OnceLock<Client>,
+    tls: OnceLock<Client>,
+}
+
+impl Http {
+    /// Clients with these settings. Nothing is read or contacted yet.
+    pub fn new(settings: HttpSettings) -> Self {
+        Self {
+            settings,
+            plain: OnceLock::new(),
+            tls: OnceLock::new(),
+        }
+    }
+
+    /// The client for a URL: with root certificates only when the URL, or the way to it, needs TLS.
+    ///
+    /// # Errors
+    /// When the settings cannot be used; see [`HttpError`].
+    pub fn for_url(&self, url: &Url) -> Result<Client, HttpError> {
+        let tls_to_proxy = self
+            .settings
+            .proxy
+            .as_ref()
+            .is_some_and(|proxy| proxy.scheme == ProxyScheme::Https);
+        let with_roots = url.scheme() == "https" || tls_to_proxy;
+        let slot = if with_roots { &self.tls } else { &self.plain };
+        if let Some(client) = slot.get() {
+            return Ok(client.clone());
+        }
+        let client = self.build(with_roots)?;
+        // Two first users at once build twice; the loser's client works as well.
+        Ok(slot.get_or_init(|| client).clone())
+    }
+
+    fn build(&self, with_roots: bool) -> Result<Client, HttpError> {
+        let mut builder = Client::builder()
+            .tls_backend_preconfigured(tls_config(&self.settings, with_roots)?)
+            .user_agent(concat!("harness-delegate/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .retry(reqwest::retry::never())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
+            .pool_max_idle_per_host(POOL_MAX_IDLE)
+            .tcp_keepalive(TCP_KEEPALIVE)
+            .tcp_nodelay(true);
+        builder = match &self.settings.proxy {
+            // The configuration is the only source: the variables of curl do not count.
+            None => builder.no_proxy(),
+            Some(proxy) => builder.proxy(proxy_of(proxy, &self.settings.no_proxy)?),
+        };
+        builder.build().map_err(|error| HttpError::Tls {
+            reason: chain(&error),
+        })
+    }
+}
+
+fn proxy_of(proxy: &Proxy, no_proxy: &[String]) -> Result<reqwest::Proxy, HttpError> {
+    let scheme = match proxy.scheme {
+        ProxyScheme::Http => "http",
+        ProxyScheme::Https => "https",
+    };
+    let address = format!("{scheme}://{}:{}", proxy.host, proxy.port);
+    let made = reqwest::Proxy::all(&address).map_err(|error| HttpError::Proxy {
+        reason: chain(&error),
+    })?;
+    let made = match &proxy.credentials {
+        Some(login) => made.basic_auth(&login.user, login.password.expose()),
+        None => made,
+    };
+    Ok(made.no_proxy(NoProxy::from_string(&no_proxy.join(","))))
+}
+
+fn tls_config(settings: &HttpSettings, with_roots: bool) -> Result<ClientConfig, HttpError> {
+    let tls = |error: rustls::Error| HttpError::Tls {
+        reason: error.to_string(),
+    };
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(tls)?;
+    let builder = if with_roots && settings.trust_all_certificates {
+        warn!(
+            "TRUST_ALL_CERTIFICATES is set: anyone on the way can pose as the manager; put the right CA into the \
+             certificate folder instead"
+        );
+        builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
+    } else {
+        let roots = if with_roots {
+            roots(settings.ca_bundle_dir.as_deref())
+        } else {
+            RootCertStore::empty()
+        };
+        builder.with_root_certificates(roots)
+    };
+    match settings.client_certificate.as_ref().filter(|_| with_roots) {
+        None => Ok(builder.with_no_client_auth()),
+        Some(pair) => {
+            let (chain, key) = read_pair(pair)?;
+            builder
+                .with_client_auth_cert(chain, key)
+                .map_err(|error| HttpError::ClientCertificate {
+                    variable: "DELEGATE_CLIENT_CERTIFICATE_PATH",
+                    path: pair.certificate.clone(),
+                    reason: error.to_string(),
+                })
+        }
+    }
+}
+
+fn read_pair(
+    pair: &ClientCertificate,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), HttpError> {
+    let certificate = |reason: String| HttpError::ClientCertificate {
+        variable: "DELEGATE_CLIENT_CERTIFICATE_PATH",
+        path: pair.certificate.clone(),
+        reason,
+    };
+    let chain: Vec<_> = CertificateDer::pem_file_iter(&pair.certificate)
+        .and_then(Iterator::collect)
+        .map_err(|error| certificate(error.to_string()))?;
+    if chain.is_empty() {
+        return Err(certificate("it has no PEM certificate".to_owned()));
+    }
+    let key = PrivateKeyDer::from_pem_file(&pair.key).map_err(|error| HttpError::ClientCertificate {
+        variable: "DELEGATE_CLIENT_CERTIFICATE_KEY_PATH",
+        path: pair.key.clone(),
+        reason: error.to_string(),
+    })?;
+    Ok((chain, key))
+}
+
+/// The system's roots and every certificate of the folder.
+fn roots(extra: Option<&Path>) -> RootCertStore {
+    let mut store = RootCertStore::empty();
+    let native = rustls_native_certs::load_native_certs();
+    for error in &native.errors {
+        debug!(%error, "a system root certificate was skipped");
+    }
+    let (mut added, _) = store.add_parsable_certificates(native.certs);
+    for path in extra.map(files_of).unwrap_or_default() {
+        match certificates_of(&path) {
+            Ok(certificates) => {
+                let (good, bad) = store.add_parsable_certificates(certificates);
+                added += good;
+                if bad > 0 || good == 0 {
+                    warn!(file = %path.display(), good, bad, "certificates that cannot be used were skipped");
+                }
+            }
+            Err(reason) => warn!(file = %path.display(), reason, "a certificate file was skipped"),
+        }
+    }
+    if added == 0 {
+        warn!(
+            "no root certificate was found: install ca-certificates, or put the CA into the certificate folder"
+        );
+    }
+    store
+}
+
+/// Regular files of a folder in the order of their names; links are followed, because mounted Secrets are links.
+fn files_of(dir: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(dir) else {
+        return Vec::new();
+    };
+    let mut files: Vec<_> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.is_file())
+        .collect();
+    files.sort();
+    files
+}
+
+/// A PEM bundle, or one certificate in DER.
+fn certificates_of(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let size = path.metadata().map_err(|error| error.to_string())?.len();
+    if size > MAX_CERTIFICATE_FILE {
+        return Err(format!(
+            "it has {size} bytes, at most {MAX_CERTIFICATE_FILE} are read"
+        ));
+    }
+    let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
+    let pem: Vec<_> = CertificateDer::pem_slice_iter(&bytes)
+        .collect::<Result<_, _>>()
+        .map_err(|error| error.to_string())?;
+    Ok(if pem.is_empty() { vec![bytes.into()] } else { pem })
+}
+
+/// Takes any certificate, but still wants the handshake signed by it.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(
+            message,
+            certificate,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// An error and its sources, once each: libraries of this stack differ in whether they repeat theirs.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        let part = source.to_string();
+        if !text.contains(&part) {
+            text.push_str(": ");
+            text.push_str(&part);
+        }
+        next = source.source();
+    }
+    text
+}
