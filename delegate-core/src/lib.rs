@@ -7,6 +7,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod agent;
 #[cfg(feature = "program")]
 pub mod cli;
 pub mod config;

@@ -32,6 +32,11 @@ pub enum BearerError {
         /// What is wrong with it; never its content.
         problem: String,
     },
+    /// The settings are an installer's, which leaves the token to somebody else.
+    #[error(
+        "DELEGATE_TOKEN is not set; copy the delegate token from the manager, or set DELEGATE_TOKEN_FILE"
+    )]
+    Missing,
     /// The system gave no randomness.
     #[error("no bearer token could be made: the system gave no randomness")]
     Randomness,
@@ -91,6 +96,7 @@ impl Bearer {
         let path = match &self.source {
             TokenSource::Inline(token) => return Ok(token.clone()),
             TokenSource::File(path) => path,
+            TokenSource::Elsewhere => return Err(BearerError::Missing),
         };
         let fail = |problem: String| BearerError::File {
             path: path.clone(),

@@ -85,7 +85,8 @@ pub fn mint(
         jti: uuid::Uuid::new_v4().to_string(),
     };
     let mut nonce = [0u8; NONCE_LEN];
-    aws_lc_rs::rand::fill(&mut nonce)?;
+    // The system's own randomness: the library's costs 100 ms at its first use, for entropy that a nonce does not need.
+    getrandom::fill(&mut nonce).map_err(|_| aws_lc_rs::error::Unspecified)?;
     let header = BASE64URL.encode(HEADER);
     let mut text = serde_json::to_vec(&claims).map_err(|_| aws_lc_rs::error::Unspecified)?;
     let key = LessSafeKey::new(UnboundKey::new(&AES_128_GCM, token.key().as_ref())?);

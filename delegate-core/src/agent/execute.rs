@@ -1,0 +1,295 @@
+//! One task, from its acquire to its answer.
+//!
+//! In this order, and no other: journal "taken" → acquire → journal "started" → run → end of the log → journal
+//! "finished" → answer → journal "closed". Whatever is interrupted between two of these is put right by
+//! [`super::recovery`].
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{Instrument, debug, info, info_span, warn};
+
+use super::backoff::Backoff;
+use super::journal::{Journal, Record};
+use super::ledger::Slot;
+use super::log_sink::{self, LogBudget, LogWorker};
+use super::metrics::Ending;
+use super::report::{self, Delivery};
+use super::status::Status;
+use crate::Secret;
+use crate::config::AccountId;
+use crate::protocol::client::Verdict;
+use crate::protocol::logs::LogService;
+use crate::protocol::wire::{CommandStatus, LogLine, Logging, ResponseCode, Task, TaskResponse};
+use crate::task::{LogSink, Runner};
+
+/// How long an acquire whose outcome is unknown is repeated. Until then the manager may count on us.
+const ACQUIRE_PATIENCE: Duration = Duration::from_secs(600);
+
+/// A task that we did not get is not looked at again for this long, so that a manager that offers it on does not make
+/// us ask without pause.
+const NOT_OURS: Duration = Duration::from_secs(3);
+
+/// What running a task takes.
+#[derive(Debug)]
+pub(super) struct Executor {
+    pub(super) status: Arc<Status>,
+    pub(super) account_id: AccountId,
+    pub(super) runner: RunnerDebug,
+    pub(super) journal: Journal,
+    pub(super) logs: Arc<LogService>,
+    pub(super) log_budget: Arc<LogBudget>,
+    /// Tasks in hand, answers included.
+    pub(super) tasks: TaskTracker,
+    /// Ends of logs that are still being sent.
+    pub(super) log_ends: TaskTracker,
+    /// Cancelled when answers are left to the next life.
+    pub(super) give_up: CancellationToken,
+    /// Cancelled when the tasks are ended because the agent is: then their answers say so.
+    pub(super) cut_short: CancellationToken,
+    /// Answers that were left to the next life.
+    postponed: AtomicUsize,
+}
+
+/// The runner, whose settings hold secrets and do not print.
+pub(super) struct RunnerDebug(pub(super) Runner);
+
+impl std::fmt::Debug for RunnerDebug {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Runner")
+    }
+}
+
+/// What came of an acquire.
+enum Acquired {
+    Ours(Box<Task>),
+    NotOurs,
+    /// The manager may have given it to us.
+    Unknown,
+}
+
+impl Executor {
+    pub(super) fn new(
+        status: Arc<Status>,
+        account_id: AccountId,
+        runner: RunnerDebug,
+        journal: Journal,
+        logs: Arc<LogService>,
+    ) -> Self {
+        Self {
+            status,
+            account_id,
+            runner,
+            journal,
+            logs,
+            log_budget: Arc::default(),
+            tasks: TaskTracker::new(),
+            log_ends: TaskTracker::new(),
+            give_up: CancellationToken::new(),
+            cut_short: CancellationToken::new(),
+            postponed: AtomicUsize::new(0),
+        }
+    }
+
+    /// Answers that wait in the journal for the next start.
+    pub(super) fn postponed(&self) -> usize {
+        self.postponed.load(Ordering::Relaxed)
+    }
+
+    /// Starts on a task that was offered. `acquired` is dropped when it is known whether we got it.
+    pub(super) fn spawn(
+        self: &Arc<Self>,
+        slot: Slot,
+        delegate_id: Arc<str>,
+        kind: String,
+        acquired: oneshot::Sender<()>,
+    ) {
+        let span = info_span!("task", id = slot.id(), kind);
+        let this = Arc::clone(self);
+        self.tasks
+            .spawn(async move { this.run(slot, &delegate_id, kind, acquired).await }.instrument(span));
+    }
+
+    async fn run(&self, slot: Slot, delegate_id: &str, kind: String, acquired: oneshot::Sender<()>) {
+        let id = slot.id().to_owned();
+        let taken = Record::Taken {
+            task: id.clone(),
+            delegate: delegate_id.to_owned(),
+            kind: kind.clone(),
+        };
+        if self.journal.write(taken).await.is_err() {
+            // What cannot be written down is not taken. The journal has said why.
+            return let_go(slot);
+        }
+        let task = match self.acquire(delegate_id, &id).await {
+            Acquired::Ours(task) => Task {
+                id: id.clone(),
+                kind: if task.kind.is_empty() {
+                    kind
+                } else {
+                    task.kind.clone()
+                },
+                ..*task
+            },
+            Acquired::NotOurs => {
+                self.journal.close(&id).await;
+                return let_go(slot);
+            }
+            Acquired::Unknown if self.status.is_draining() => {
+                // The journal knows; the next start asks the manager by answering.
+                self.postponed.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
+            Acquired::Unknown => {
+                let reason = "the delegate could not reach the manager to take the task";
+                let response = TaskResponse::failed(&id, kind, reason);
+                self.answer(delegate_id, response).await;
+                return slot.forget();
+            }
+        };
+        drop(acquired);
+        let response = self.perform(&slot, task).await;
+        self.answer(delegate_id, response).await;
+    }
+
+    /// Acquires, repeating what has an unknown outcome: the manager lets the same delegate acquire a task twice.
+    async fn acquire(&self, delegate_id: &str, id: &str) -> Acquired {
+        let mut backoff = Backoff::default();
+        let began = Instant::now();
+        loop {
+            let failed = match self.status.link.acquire(delegate_id, id).await {
+                Ok(task) => return Acquired::Ours(Box::new(task)),
+                Err(failed) => failed,
+            };
+            if failed.verdict() != Verdict::Retry {
+                // Another delegate has it, or it is over: everyday life.
+                debug!(error = %failed, "not our task");
+                return Acquired::NotOurs;
+            }
+            if began.elapsed() > ACQUIRE_PATIENCE || self.status.is_draining() {
+                warn!(error = %failed, "the task could not be acquired");
+                return Acquired::Unknown;
+            }
+            tokio::time::sleep(backoff.pause(failed.retry_after())).await;
+        }
+    }
+
+    /// Runs the task and ends its log. The answer is in the journal when this returns.
+    async fn perform(&self, slot: &Slot, task: Task) -> TaskResponse {
+        let (id, kind) = (task.id.clone(), task.kind.clone());
+        let started = Record::Started {
+            task: id.clone(),
+            kind: kind.clone(),
+        };
+        let began = Instant::now();
+        let mut log = None;
+        let mut response = if let Err(error) = self.journal.write(started).await {
+            TaskResponse::failed(
+                &id,
+                &kind,
+                format!("the delegate will not run what it cannot remember: {error}"),
+            )
+        } else if slot.cancel().is_cancelled() {
+            aborted(&id, &kind, "aborted before it began")
+        } else {
+            info!("started");
+            let (sink, worker) = self.log(&task.logging);
+            log = worker;
+            self.runner.0.run(task, slot.cancel().clone(), sink).await
+        };
+        if self.cut_short.is_cancelled() {
+            say_why(&mut response);
+        }
+        slot.run_ended();
+        let ending = ending(&response);
+        self.status.metrics.task_ended(ending, began.elapsed());
+        info!(ending = ?ending, seconds = began.elapsed().as_secs_f32(), "ended");
+        if let Some(worker) = log {
+            if let Some(rest) = worker.close().await {
+                self.log_ends.spawn(rest);
+            }
+        }
+        let response = report::bounded(response);
+        let finished = Record::Finished {
+            task: id,
+            response: response.clone(),
+        };
+        // Should this fail, a crash before the delivery would answer "restarted while it ran": late, but truthful.
+        let _ = self.journal.write(finished).await;
+        response
+    }
+
+    /// Delivers an answer and closes the books on its task.
+    pub(super) async fn answer(&self, delegate_id: &str, response: TaskResponse) {
+        let id = response.id.clone();
+        let Status { link, metrics, .. } = &*self.status;
+        match report::deliver(link, metrics, delegate_id, response, &self.give_up).await {
+            Delivery::Over => self.journal.close(&id).await,
+            Delivery::Postponed => {
+                self.postponed.fetch_add(1, Ordering::Relaxed);
+                info!("the answer stays in the journal and is sent at the next start");
+            }
+        }
+    }
+
+    fn log(&self, logging: &Logging) -> (Arc<dyn LogSink>, Option<LogWorker>) {
+        let key = logging.key();
+        if key.is_empty() || logging.token.is_empty() {
+            debug!("the task brings no log key or no log token; its log goes nowhere");
+            return (Arc::new(Nowhere), None);
+        }
+        let log = self.logs.log(key, Secret::new(&logging.token));
+        let metrics = Arc::clone(&self.status.metrics);
+        let (sink, worker) = log_sink::start(log, Arc::clone(&self.log_budget), metrics);
+        (Arc::new(sink), Some(worker))
+    }
+}
+
+/// The log of a task that has none.
+struct Nowhere;
+
+#[async_trait]
+impl LogSink for Nowhere {
+    async fn write(&self, _lines: Vec<LogLine>) {}
+}
+
+/// Keeps the id known for a moment, without using room, then lets it go. Outside the tracker: a drain waits for work only.
+fn let_go(slot: Slot) {
+    slot.run_ended();
+    tokio::spawn(async move {
+        tokio::time::sleep(NOT_OURS).await;
+        slot.forget();
+    });
+}
+
+fn aborted(id: &str, kind: &str, reason: &str) -> TaskResponse {
+    let mut response = TaskResponse::failed(id, kind, reason);
+    response.code = ResponseCode::Ok;
+    response.data["command_execution_status"] = serde_json::json!(CommandStatus::Aborted);
+    response
+}
+
+/// An abort that nobody asked the manager for needs its reason.
+fn say_why(response: &mut TaskResponse) {
+    if ending(response) == Ending::Ran(CommandStatus::Aborted) {
+        response.data["error_message"] = "the delegate was stopped before the task ended".into();
+    }
+}
+
+fn ending(response: &TaskResponse) -> Ending {
+    match response.code {
+        ResponseCode::Failed => Ending::Failed,
+        ResponseCode::RetryOnOtherDelegate => Ending::PassedOn,
+        ResponseCode::Ok => response
+            .data
+            .get("command_execution_status")
+            .and_then(|status| serde_json::from_value(status.clone()).ok())
+            .map_or(Ending::Failed, Ending::Ran),
+    }
+}

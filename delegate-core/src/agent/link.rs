@@ -1,0 +1,130 @@
+//! Calls to the manager, each an observation of the connection and of our token.
+//!
+//! The loops call the manager through here only, so that health, metrics and the token's fate see every answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tracing::warn;
+
+use super::auth_watch::AuthWatch;
+use super::connection::Connection;
+use super::metrics::Metrics;
+use crate::protocol::client::{CallError, ManagerClient, Verdict};
+use crate::protocol::wire::{DelegateParams, Registered, Task, TaskEvents, TaskResponse};
+
+/// The manager, observed.
+#[derive(Debug)]
+pub(super) struct Link {
+    client: ManagerClient,
+    pub(super) connection: Connection,
+    pub(super) auth: AuthWatch,
+    metrics: Arc<Metrics>,
+    delegate_id: watch::Sender<Option<Arc<str>>>,
+}
+
+impl Link {
+    pub(super) fn new(client: ManagerClient, metrics: Arc<Metrics>) -> Self {
+        Self {
+            client,
+            connection: Connection::default(),
+            auth: AuthWatch::new(),
+            metrics,
+            delegate_id: watch::Sender::new(None),
+        }
+    }
+
+    /// Whether the manager can be reached and takes our token, and we are registered.
+    pub(super) fn is_connected(&self) -> bool {
+        self.delegate_id.borrow().is_some() && self.connection.is_up() && self.auth.is_accepted()
+    }
+
+    /// Our identity; `None` while we are not registered.
+    pub(super) fn delegate_id(&self) -> Option<Arc<str>> {
+        self.delegate_id.borrow().clone()
+    }
+
+    /// Waits until we are registered. Cancellation safe.
+    pub(super) async fn registered(&self) -> Arc<str> {
+        let mut id = self.delegate_id.subscribe();
+        loop {
+            if let Some(id) = id.borrow_and_update().clone() {
+                return id;
+            }
+            // The sender lives in `self`, so there is always a next value to wait for.
+            let _ = id.changed().await;
+        }
+    }
+
+    /// Waits until we are not registered. Cancellation safe.
+    pub(super) async fn unregistered(&self) {
+        let mut id = self.delegate_id.subscribe();
+        let _ = id.wait_for(Option::is_none).await;
+    }
+
+    /// Takes on an identity.
+    pub(super) fn adopt(&self, id: Arc<str>) {
+        self.delegate_id.send_replace(Some(id));
+    }
+
+    pub(super) async fn register(&self, params: &DelegateParams) -> Result<Registered, CallError> {
+        self.observe(self.client.register(params).await, None)
+    }
+
+    pub(super) async fn heartbeat(&self, params: &DelegateParams) -> Result<(), CallError> {
+        self.observe(self.client.heartbeat(params).await, Some(&params.delegate_id))
+    }
+
+    pub(super) async fn task_events(&self, id: &str, wait: Duration) -> Result<TaskEvents, CallError> {
+        self.observe(self.client.task_events(id, wait).await, Some(id))
+    }
+
+    pub(super) async fn acquire(&self, id: &str, task_id: &str) -> Result<Task, CallError> {
+        self.observe(self.client.acquire(id, task_id).await, None)
+    }
+
+    pub(super) async fn respond(&self, id: &str, response: &TaskResponse) -> Result<(), CallError> {
+        self.observe(self.client.respond(id, response).await, None)
+    }
+
+    fn observe<T>(&self, result: Result<T, CallError>, as_delegate: Option<&str>) -> Result<T, CallError> {
+        match &result {
+            Ok(_) => {
+                self.answered();
+                self.auth.accepted();
+            }
+            Err(error) => match error.verdict() {
+                Verdict::TokenRefused(how) => {
+                    self.answered();
+                    self.auth.refused(how);
+                }
+                Verdict::Final => self.answered(),
+                Verdict::NotRegistered => {
+                    self.answered();
+                    self.lose(as_delegate);
+                }
+                Verdict::Retry => self.connection.failed(error),
+            },
+        }
+        result
+    }
+
+    fn answered(&self) {
+        if self.connection.answered() {
+            self.metrics.reconnected.add(1);
+        }
+    }
+
+    /// The manager does not know this id. A late reply about an older identity changes nothing.
+    fn lose(&self, id: Option<&str>) {
+        self.delegate_id.send_if_modified(|now| {
+            let ours = now.is_some() && now.as_deref() == id;
+            if ours {
+                warn!("the manager does not know this delegate any more; registering anew");
+                *now = None;
+            }
+            ours
+        });
+    }
+}

@@ -1,0 +1,302 @@
+//! The agent: a delegate at work.
+//!
+//! [`Agent::builder`] takes a configuration and task kinds, [`AgentBuilder::build`] checks everything that can be checked
+//! without contact and binds what must be bound, [`Agent::run`] works until it is told to stop, and says how it ended.
+//!
+//! Who starts what. `run` starts [`health`], runs [`init_script`], then [`registration`], hands what an earlier life left
+//! open to [`recovery`], and starts three loops that live as long as the agent:
+//!
+//! ```text
+//!   registration  ── registers anew when the manager has forgotten us
+//!   heartbeat     ── every 10 s
+//!   intake        ── long poll ── ledger decides ──┬─ abort ─▶ the task's cancellation
+//!                                                  └─ take  ─▶ execute, one per task
+//!   execute       ── journal ─ acquire ─ journal ─ task::Runner ─ journal ─ report ─ journal
+//!                                                      └─ log_sink, one worker per task
+//! ```
+//!
+//! [`drain`] watches over them and ends them. All calls to the manager go through [`link`], which tells the connection
+//! and [`auth_watch`] what came back. Arrows point down only: a loop knows the executor, the executor knows no loop, and a
+//! task kind knows nothing of all this.
+//!
+//! Words: to *drain* is to take nothing new and finish; to *cancel* is to end a run and answer it; to *give up* is to
+//! leave an answer to the next life.
+
+mod auth_watch;
+mod backoff;
+mod connection;
+mod drain;
+mod execute;
+mod health;
+mod heartbeat;
+mod identity;
+mod init_script;
+mod intake;
+mod journal;
+mod ledger;
+mod link;
+mod log_sink;
+mod metrics;
+mod recovery;
+mod registration;
+mod report;
+mod shutdown;
+mod status;
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::{info, warn};
+
+pub use journal::JournalError;
+pub use shutdown::{Shutdown, ShutdownHandle, Stop, shutdown};
+
+use crate::config::{DelegateConfig, TokenSource};
+use crate::process::Environment;
+use crate::protocol::client::{CallErrorKind, ManagerClient};
+use crate::protocol::http::{Http, HttpSettings};
+use crate::protocol::logs::LogService;
+use crate::task::{Registry, Runner, SecretResolver, Settings, TaskKind};
+use execute::{Executor, RunnerDebug};
+use journal::{Journal, Unfinished};
+use ledger::Ledger;
+use link::Link;
+use metrics::Metrics;
+use status::Status;
+
+/// For tasks that come without a timeout: nothing a delegate is asked to do takes longer, and nothing runs for ever.
+const DEFAULT_TASK_TIMEOUT: Duration = Duration::from_secs(10 * 60 * 60);
+
+/// Name of the kind that `BLOCK_SHELL_TASK` takes away.
+const SHELL_SCRIPT: &str = "SHELL_SCRIPT";
+
+/// Why an agent cannot start. Each names the variable to correct.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The working directory cannot be used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The address of health and metrics cannot be bound.
+    #[error("DELEGATE_HTTP_PORT: {address} cannot be bound: {reason}; choose a free port")]
+    HttpPort {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        reason: String,
+    },
+    /// The token file or a TLS file cannot be used.
+    #[error(transparent)]
+    Connection(#[from] CallErrorKind),
+}
+
+/// How an agent ended.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Exit {
+    /// As ordered: everything it had in hand was finished and answered.
+    #[error("drained")]
+    Drained,
+    /// As ordered, but tasks were ended before their time, or answers were left for the next start.
+    #[error("stopped before everything was finished; {undelivered} answers are sent at the next start")]
+    CutShort {
+        /// Answers that wait in the journal.
+        undelivered: usize,
+    },
+    /// The manager does not take the token.
+    #[error(
+        "{reason}; copy a valid delegate token from the manager into DELEGATE_TOKEN (or its file) and start again"
+    )]
+    TokenRefused {
+        /// What it said.
+        reason: String,
+    },
+    /// The init script failed.
+    #[error("INIT_SCRIPT {reason}")]
+    InitScriptFailed {
+        /// How.
+        reason: String,
+    },
+    /// A part of the agent failed, which is a bug.
+    #[error("{reason}; please report this with the log above")]
+    Broken {
+        /// What is known about it.
+        reason: String,
+    },
+}
+
+/// Puts an agent together.
+pub struct AgentBuilder {
+    config: DelegateConfig,
+    registry: Registry,
+    resolver: Option<Arc<dyn SecretResolver>>,
+}
+
+impl AgentBuilder {
+    /// Adds a task kind, replacing one of the same name.
+    #[must_use]
+    pub fn task(mut self, kind: impl TaskKind + 'static) -> Self {
+        self.registry = self.registry.with(kind);
+        self
+    }
+
+    /// Uses these task kinds instead of the standard ones.
+    #[must_use]
+    pub fn registry(mut self, registry: Registry) -> Self {
+        self.registry = registry;
+        self
+    }
+
+    /// Resolves the secrets that tasks refer to; without, only literal ones are known.
+    #[must_use]
+    pub fn secrets(mut self, resolver: Arc<dyn SecretResolver>) -> Self {
+        self.resolver = Some(resolver);
+        self
+    }
+
+    /// Checks the settings, opens the journal and binds the port of health and metrics. Contacts nobody.
+    ///
+    /// # Errors
+    /// A setting cannot be used; see [`StartError`].
+    pub fn build(self) -> Result<Agent, StartError> {
+        let Self {
+            config,
+            mut registry,
+            resolver,
+        } = self;
+        if config.block_shell_tasks {
+            registry = registry.without(SHELL_SCRIPT);
+        }
+        let http = Arc::new(Http::new(HttpSettings::from(&config)));
+        let account_id = config.account_id.clone();
+        let client = ManagerClient::new(
+            Arc::clone(&http),
+            config.manager_url.clone(),
+            account_id.clone(),
+            config.token.clone(),
+        );
+        client.check()?;
+        let logs = LogService::new(http, config.log_service_url(), account_id);
+        let (journal, unfinished) = Journal::open(&config.working_dir)?;
+        let address = SocketAddr::new(config.http_host, config.http_port);
+        let port_error = |error: std::io::Error| StartError::HttpPort {
+            address,
+            reason: error.to_string(),
+        };
+        let listener = health::bind(address).map_err(port_error)?;
+        let http_address = listener.local_addr().map_err(port_error)?;
+        let environment = Environment::of_this_process(&[]);
+        let (task_types, missing) = registry.check(&environment);
+        for (name, what) in missing {
+            warn!(kind = name, "this delegate does not offer the task kind: {what}");
+        }
+        let mut settings = Settings::new(environment, config.working_dir.join("tasks"));
+        settings.shell.clone_from(&config.shell);
+        settings.default_timeout = Some(DEFAULT_TASK_TIMEOUT);
+        if let Some(resolver) = resolver {
+            settings.resolver = resolver;
+        }
+        if let TokenSource::Inline(token) = &config.token {
+            settings.own_secrets = vec![token.bare(), token.encoded()];
+        }
+        recovery::remove_leftovers(&settings.work_root);
+        let metrics = Arc::new(Metrics::default());
+        let ledger = Arc::new(Ledger::new(config.task_capacity));
+        let link = Link::new(client, Arc::clone(&metrics));
+        let executor = Executor::new(
+            Arc::new(Status::new(metrics, link, ledger)),
+            config.account_id.clone(),
+            RunnerDebug(Runner::new(registry, settings)),
+            journal,
+            Arc::new(logs),
+        );
+        Ok(Agent {
+            config,
+            executor: Arc::new(executor),
+            unfinished,
+            listener,
+            http_address,
+            task_types,
+        })
+    }
+}
+
+/// An agent that is ready to run.
+#[derive(Debug)]
+pub struct Agent {
+    config: DelegateConfig,
+    executor: Arc<Executor>,
+    unfinished: Vec<Unfinished>,
+    listener: TcpListener,
+    http_address: SocketAddr,
+    task_types: Vec<String>,
+}
+
+impl Agent {
+    /// Starts to put an agent together, with the standard task kinds.
+    pub fn builder(config: DelegateConfig) -> AgentBuilder {
+        AgentBuilder {
+            config,
+            registry: Registry::standard(),
+            resolver: None,
+        }
+    }
+
+    /// Where health and metrics are served.
+    pub fn http_address(&self) -> SocketAddr {
+        self.http_address
+    }
+
+    /// Works until `shutdown` or a refused token ends it. Needs a tokio runtime with time and I/O. Dropping the future
+    /// ends running tasks without an answer; the next start answers them.
+    pub async fn run(self, mut shutdown: Shutdown) -> Exit {
+        let Self {
+            config,
+            executor,
+            unfinished,
+            listener,
+            http_address,
+            task_types,
+        } = self;
+        info!(address = %http_address, "health and metrics are served");
+        let status = Arc::clone(&executor.status);
+        let _health = AbortOnDropHandle::new(tokio::spawn(health::serve(listener, Arc::clone(&status))));
+        if let Some(script) = &config.init_script {
+            let cancel = CancellationToken::new();
+            let _cancel_at_stop = AbortOnDropHandle::new(tokio::spawn({
+                let (cancel, mut shutdown) = (cancel.clone(), shutdown.clone());
+                async move {
+                    shutdown.at_least(Stop::Drain).await;
+                    cancel.cancel();
+                }
+            }));
+            let ran = init_script::run(script, config.shell.as_deref(), &config.working_dir, &cancel).await;
+            if shutdown.now() > Stop::No {
+                return Exit::Drained;
+            }
+            if let Err(reason) = ran {
+                return Exit::InitScriptFailed { reason };
+            }
+        }
+        let params = Arc::new(identity::params(&config, task_types));
+        let registered = tokio::select! {
+            registered = registration::register(&status.link, &params) => registered,
+            () = shutdown.at_least(Stop::Drain) => return Exit::Drained,
+        };
+        if let Err(refused) = registered {
+            return Exit::TokenRefused {
+                reason: format!("the manager refuses the token: {refused}"),
+            };
+        }
+        recovery::recover(&executor, unfinished);
+        let mut loops = JoinSet::new();
+        let (link, body) = (Arc::clone(&status), Arc::clone(&params));
+        loops.spawn(async move { registration::keep_registered(&link.link, &body).await });
+        let (link, body) = (status, params);
+        loops.spawn(async move { heartbeat::beat(&link.link, &body).await });
+        loops.spawn(intake::poll(Arc::clone(&executor)));
+        drain::supervise(&executor, shutdown, loops, config.grace_period).await
+    }
+}

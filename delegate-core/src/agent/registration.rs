@@ -1,0 +1,73 @@
+//! Becoming a delegate, and becoming one again.
+//!
+//! Registration is tried for ever, since a manager that is away comes back. Only a refused token ends the first one:
+//! whoever started the agent is still there to correct it. Later, when a manager has forgotten us, a refused token is
+//! the auth watch's matter.
+
+use std::sync::Arc;
+
+use tracing::{error, info, warn};
+
+use super::backoff::Backoff;
+use super::heartbeat;
+use super::identity;
+use super::link::Link;
+use crate::protocol::client::{CallError, Verdict};
+use crate::protocol::wire::DelegateParams;
+
+/// Failed attempts between two lines about them: at a minute each, one line in ten minutes.
+const REPORT_EVERY: u32 = 10;
+
+/// The first registration.
+///
+/// # Errors
+/// The manager refuses the token.
+pub(super) async fn register(link: &Link, params: &DelegateParams) -> Result<Arc<str>, CallError> {
+    let mut backoff = Backoff::default();
+    loop {
+        let failed = match attempt(link, params).await {
+            Ok(id) => return Ok(id),
+            Err(failed) if matches!(failed.verdict(), Verdict::TokenRefused(_)) => return Err(failed),
+            Err(failed) => failed,
+        };
+        pause(&mut backoff, &failed).await;
+    }
+}
+
+/// Registers anew whenever the manager has forgotten us. Never returns.
+pub(super) async fn keep_registered(link: &Link, params: &DelegateParams) {
+    loop {
+        link.unregistered().await;
+        let mut backoff = Backoff::default();
+        while let Err(failed) = attempt(link, params).await {
+            if let Verdict::TokenRefused(_) = failed.verdict() {
+                // The auth watch counts the seconds; it needs an observation as often as heartbeats give one.
+                tokio::time::sleep(heartbeat::INTERVAL).await;
+            } else {
+                pause(&mut backoff, &failed).await;
+            }
+        }
+    }
+}
+
+async fn attempt(link: &Link, params: &DelegateParams) -> Result<Arc<str>, CallError> {
+    let registered = link.register(&identity::as_of_now(params, "")).await?;
+    let id: Arc<str> = registered.delegate_id.into();
+    info!(delegate_id = %id, "registered");
+    link.adopt(Arc::clone(&id));
+    Ok(id)
+}
+
+async fn pause(backoff: &mut Backoff, failed: &CallError) {
+    let pause = backoff.pause(failed.retry_after());
+    let (attempt, seconds) = (backoff.attempts(), pause.as_secs_f32());
+    if attempt == 1 || attempt % REPORT_EVERY == 0 {
+        if failed.verdict() == Verdict::Final {
+            // Trying on is right all the same: a wrong route is often repaired on the manager's side.
+            error!(error = %failed, attempt, seconds, "the manager refuses to register this delegate; check MANAGER_HOST_AND_PORT and ACCOUNT_ID; trying again");
+        } else {
+            warn!(error = %failed, attempt, seconds, "registration failed; trying again");
+        }
+    }
+    tokio::time::sleep(pause).await;
+}
