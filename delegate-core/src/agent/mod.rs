@@ -43,6 +43,7 @@ mod report;
 mod shutdown;
 mod status;
 
+use std::path::Path;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
@@ -187,6 +188,7 @@ impl AgentBuilder {
         };
         let listener = health::bind(address).map_err(port_error)?;
         let http_address = listener.local_addr().map_err(port_error)?;
+        announce(&config.working_dir, http_address);
         let environment = Environment::of_this_process(&[]);
         let (task_types, missing) = registry.check(&environment);
         for (name, what) in missing {
@@ -220,6 +222,17 @@ impl AgentBuilder {
             http_address,
             task_types,
         })
+    }
+}
+
+/// Tells whoever installed this agent where health and metrics are, which port 0 leaves to the system. Without the file
+/// the agent works all the same.
+fn announce(working_dir: &Path, address: SocketAddr) {
+    let file = working_dir.join(crate::install::HTTP_ADDRESS_FILE);
+    let fresh = file.with_extension("new");
+    let written = std::fs::write(&fresh, address.to_string()).and_then(|()| std::fs::rename(&fresh, &file));
+    if let Err(problem) = written {
+        warn!(error = %problem, file = %file.display(), "the address of health and metrics could not be announced");
     }
 }
 

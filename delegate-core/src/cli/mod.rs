@@ -6,6 +6,7 @@ mod api;
 mod delegate;
 mod manager;
 mod run;
+mod service;
 mod task;
 mod token;
 
@@ -33,6 +34,17 @@ struct Cli {
 enum Command {
     /// Runs the delegate, configured by its environment variables; flags win over them.
     Run(Box<run::RunArgs>),
+    Install(service::Install),
+    /// Stop the service with drain and remove it.
+    Uninstall(service::Place),
+    /// Start the service.
+    Start(service::Place),
+    /// Stop the service with drain.
+    Stop(service::Place),
+    /// Say whether the service runs: exit 0 when it does, 3 when it does not, 4 when none is installed.
+    Status(service::Place),
+    #[command(hide = true)]
+    Supervise(service::Supervise),
     Manager(manager::Args),
     #[command(subcommand)]
     Task(task::Command),
@@ -76,6 +88,12 @@ pub fn main() -> std::process::ExitCode {
     }
     match command {
         Command::Run(args) => run::run(&args).into(),
+        Command::Install(args) => service::install(args),
+        Command::Uninstall(place) => service::uninstall(&place),
+        Command::Start(place) => service::start(&place),
+        Command::Stop(place) => service::stop(&place),
+        Command::Status(place) => service::status(&place),
+        Command::Supervise(args) => service::supervise(&args),
         Command::Manager(args) => manager::run(args),
         Command::Task(command) => task::run(command),
         Command::Delegate(command) => delegate::run(command),

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{EXIT_CONFIG, say};
+use super::api::say;
+use super::complain;
 use crate::config::{DEFAULT_GRACE_PERIOD, DelegateConfig, Env, parse_env_file};
 use crate::install::host::{self, Change, HostError, HostSpec, ServiceKind};
 
@@ -56,7 +57,7 @@ const EXIT_NOT_INSTALLED: u8 = 4;
 pub(super) fn install(args: Install) -> ExitCode {
     let spec = match spec(args) {
         Ok(spec) => spec,
-        Err(problem) => return fail(EXIT_CONFIG, &problem),
+        Err(problem) => return fail(super::ExitCode::BadConfiguration as u8, &problem),
     };
     let name = spec.config.name.clone();
     done(host::install(&spec).map(|change| match change {
@@ -135,7 +136,7 @@ fn done(result: Result<String, HostError>) -> ExitCode {
 }
 
 fn fail(code: u8, problem: &str) -> ExitCode {
-    say(&format_args!("error: {problem}"));
+    complain(problem);
     ExitCode::from(code)
 }
 
