@@ -1,12 +1,12 @@
 //! Children that misbehave, and a keeper who watches them.
 
 #![allow(
+    clippy::unwrap_used,
     unreachable_pub,
     missing_docs,
     dead_code,
     reason = "each test program uses a part"
 )]
-#![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::path::PathBuf;
 use std::sync::Mutex;
