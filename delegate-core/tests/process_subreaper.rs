@@ -1,6 +1,7 @@
 //! Adopting and reaping orphans, which concerns the whole process: a test program of its own, with one test.
 
 #![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod zoo;
 
