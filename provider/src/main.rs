@@ -14,5 +14,7 @@ const OPTIONS: ServeOptions = ServeOptions {
 };
 
 fn main() -> ExitCode {
-    plugin::run(OPTIONS, std::env::args_os().skip(1), |stop| ProviderServer::new(HarnessProvider, stop))
+    plugin::run(OPTIONS, std::env::args_os().skip(1), |stop| {
+        ProviderServer::new(HarnessProvider, stop)
+    })
 }
