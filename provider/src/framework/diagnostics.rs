@@ -65,6 +65,11 @@ impl Diagnostic {
         )
     }
 
+    /// A call that panicked.
+    pub(crate) fn panic(report: &crate::plugin::PanicReport) -> Self {
+        Self::error("The provider has a fault", report.to_string())
+    }
+
     /// The same about this attribute. Takes dotted text: `"helm.namespace"`.
     #[must_use]
     pub fn at(mut self, path: impl Into<AttributePath>) -> Self {

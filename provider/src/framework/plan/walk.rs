@@ -34,39 +34,49 @@ impl<'v> Beside<'v> {
         }
     }
 
-    /// Elements of sets have no address: the element of the configuration is one that says nothing against the planned one, and the stored one
-    /// is its equal, if any.
+    /// Elements of sets have no address: the element of the configuration is the one that says most of the planned one and nothing against it,
+    /// and the stored one is its equal, if any.
     fn of_element(self, planned: &Value) -> Self {
-        let find = |value: &'v Value, fits: &dyn Fn(&Value) -> bool| match value {
+        let elements = |value: &'v Value| value.as_elements().unwrap_or_default();
+        let config = match self.config {
             Value::Unknown => &Value::Unknown,
-            known => known
-                .as_elements()
-                .into_iter()
-                .flatten()
-                .find(|element| fits(element))
-                .unwrap_or(&Value::Null),
+            known => elements(known)
+                .iter()
+                .filter_map(|element| Some((agreement(element, planned)?, element)))
+                .max_by_key(|(agreement, _)| *agreement)
+                .map_or(&Value::Null, |(_, element)| element),
         };
-        Self {
-            config: find(self.config, &|element| agrees(element, planned)),
-            prior: find(self.prior, &|element| element == planned),
-        }
+        let prior = elements(self.prior)
+            .iter()
+            .find(|element| *element == planned)
+            .unwrap_or(&Value::Null);
+        Self { config, prior }
     }
 }
 
-/// Whether everything that `config` sets is so in `planned`.
-fn agrees(config: &Value, planned: &Value) -> bool {
+/// How many values `config` sets just as they are in `planned`; nothing if it sets one differently.
+fn agreement(config: &Value, planned: &Value) -> Option<usize> {
     match (config, planned) {
-        (Value::Null, _) => true,
+        (Value::Null, _) => Some(0),
         (Value::Object(config), Value::Object(planned)) => config
             .iter()
-            .all(|(name, value)| planned.get(name).is_some_and(|other| agrees(value, other))),
-        (Value::List(a), Value::List(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| agrees(a, b)),
-        (Value::Map(a), Value::Map(b)) => {
-            a.len() == b.len()
-                && a.iter()
-                    .all(|(key, value)| b.get(key).is_some_and(|other| agrees(value, other)))
+            .map(|(name, value)| agreement(value, planned.get(name)?))
+            .sum(),
+        (Value::List(a), Value::List(b)) if a.len() == b.len() => a
+            .iter()
+            .zip(b)
+            .map(|(a, b)| agreement(a, b))
+            .sum::<Option<usize>>()
+            .map(|inside| inside + 1),
+        (Value::Map(a), Value::Map(b)) if a.len() == b.len() => {
+            let inside: Option<usize> = a.iter().map(|(key, value)| agreement(value, b.get(key)?)).sum();
+            inside.map(|inside| inside + 1)
         }
-        (a, b) => a == b,
+        (Value::Set(a), Value::Set(b)) if a.len() == b.len() => {
+            let one = |a: &Value| b.iter().filter_map(|b| agreement(a, b)).max();
+            a.iter().map(one).sum::<Option<usize>>().map(|inside| inside + 1)
+        }
+        (a, b) => (a == b).then_some(1),
     }
 }
 

@@ -60,11 +60,13 @@ impl Validator {
     }
 
     /// The check of every element.
+    #[must_use]
     pub fn each(self) -> Self {
         Self::Each(Box::new(self))
     }
 
     /// The check of every key.
+    #[must_use]
     pub fn keys(self) -> Self {
         Self::Keys(Box::new(self))
     }

@@ -74,9 +74,7 @@ impl<P: Provider> ProviderServer<P> {
                 match result {
                     Ok(Ok(())) => {}
                     Ok(Err(problem)) => diagnostics.extend(problem),
-                    Err(panic) => {
-                        diagnostics.push(Diagnostic::error("The provider has a fault", panic.to_string()))
-                    }
+                    Err(panic) => diagnostics.push(Diagnostic::panic(&panic)),
                 }
                 diagnostics
             }

@@ -1,8 +1,8 @@
 //! Data sources.
 
-use super::{ProviderServer, deferral, validate, with_warnings};
+use super::{ProviderServer, completes, deferral, validate, with_warnings};
 use crate::framework::convert;
-use crate::framework::diagnostics::{Diagnostic, Diagnostics};
+use crate::framework::diagnostics::Diagnostics;
 use crate::framework::traits::{DataOutcome, Provider};
 use crate::framework::value::Value;
 use crate::plugin::proto::tfplugin6 as pb;
@@ -36,10 +36,10 @@ impl<P: Provider> ProviderServer<P> {
         )?;
         let (outcome, warnings) = with_warnings(&cx, entry.handler.read(&cx, &config, ty).await)?;
         let (state, deferred) = match outcome {
-            DataOutcome::Read(state) if !state.is_wholly_known() => {
-                return Err(Diagnostic::bug(format_args!("{} left a value unknown", entry.name)).into());
+            DataOutcome::Read(state) => {
+                completes(entry.schema(), &config, &state)?;
+                (state, None)
             }
-            DataOutcome::Read(state) => (state, None),
             DataOutcome::Deferred(reason) => (Value::Null, Some(deferral(cx.client, reason)?)),
         };
         Ok(pb::read_data_source::Response {

@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 
-use super::{ProviderServer, deferral, validate, with_warnings};
+use super::{ProviderServer, completes, deferral, validate, with_warnings};
 use crate::framework::convert;
-use crate::framework::diagnostics::{Diagnostic, Diagnostics};
+use crate::framework::diagnostics::Diagnostics;
 use crate::framework::traits::{Private, Provider, Renewed};
 use crate::plugin::proto::tfplugin6 as pb;
 
@@ -37,8 +37,8 @@ impl<P: Provider> ProviderServer<P> {
             .deferred
             .map(|reason| deferral(cx.client, reason))
             .transpose()?;
-        if deferred.is_none() && !opened.result.is_wholly_known() {
-            return Err(Diagnostic::bug(format_args!("{} left a value unknown", entry.name)).into());
+        if deferred.is_none() {
+            completes(entry.schema(), &config, &opened.result)?;
         }
         Ok(pb::open_ephemeral_resource::Response {
             diagnostics: convert::diagnostics(warnings),

@@ -20,6 +20,7 @@ use std::sync::{OnceLock, PoisonError, RwLock};
 
 use super::convert;
 use super::diagnostics::{Diagnostic, Diagnostics};
+use super::plan::checks;
 use super::schema::Schema;
 use super::traits::{ClientCapabilities, Configured, Context, DeferReason, Parts, Provider};
 use super::value::{Type, Value};
@@ -164,6 +165,19 @@ async fn validate<D>(
         diagnostics.extend(cx.take_warnings());
     }
     diagnostics
+}
+
+/// Whether `result` is `config` completed: nothing configured changed, nothing unknown left.
+fn completes(schema: &Schema, config: &Value, result: &Value) -> Result<(), Diagnostics> {
+    let mut violations = checks::state(schema, result);
+    if cfg!(debug_assertions) {
+        violations.extend(checks::plan(schema, &Value::Null, config, result));
+    }
+    if violations.is_empty() {
+        Ok(())
+    } else {
+        Err(violations.into_iter().map(Diagnostic::from).collect())
+    }
 }
 
 /// A host that does not know write-only attributes would store them.

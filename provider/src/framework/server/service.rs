@@ -31,8 +31,10 @@ async fn answer<T>(
         }
         Err(panic) => {
             span.in_scope(|| tracing::error!("the call panicked"));
-            let diagnostic = Diagnostic::error("The provider has a fault", panic.to_string());
-            kept(convert::diagnostics(diagnostic.into()), Failure::Panicked)
+            kept(
+                convert::diagnostics(Diagnostic::panic(&panic).into()),
+                Failure::Panicked,
+            )
         }
     };
     Ok(Response::new(answer))
@@ -50,9 +52,15 @@ pub(super) enum Failure {
 /// A call whose answer to a failure consists of the diagnostics and nothing else.
 macro_rules! call {
     ($self:ident, $rpc:literal, $subject:expr, $call:expr, $module:ident) => {
-        answer($rpc, $subject, $call, |diagnostics, _| pb::$module::Response {
-            diagnostics,
-            ..Default::default()
+        answer($rpc, $subject, $call, |diagnostics, _| {
+            #[allow(
+                clippy::needless_update,
+                reason = "some responses are nothing but diagnostics"
+            )]
+            pb::$module::Response {
+                diagnostics,
+                ..Default::default()
+            }
         })
         .await
     };

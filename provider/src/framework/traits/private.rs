@@ -51,13 +51,16 @@ impl Private {
         if bytes.is_empty() {
             return Self::new();
         }
-        serde_json::from_slice(bytes).map(Self).unwrap_or_else(|_| {
-            tracing::warn!(
-                bytes = bytes.len(),
-                "private state is not ours and is read as empty"
-            );
-            Self::new()
-        })
+        match serde_json::from_slice(bytes) {
+            Ok(map) => Self(map),
+            Err(_) => {
+                tracing::warn!(
+                    bytes = bytes.len(),
+                    "private state is not ours and is read as empty"
+                );
+                Self::new()
+            }
+        }
     }
 
     pub(crate) fn to_wire(&self) -> Result<Bytes, Diagnostics> {

@@ -1,5 +1,7 @@
 //! What can be wrong with a value, and where.
 
+use std::fmt;
+
 use super::path::{AttributePath, Step};
 
 /// A value that does not fit, with its place. The message never holds the value: it may be a secret.
@@ -63,11 +65,11 @@ impl ValueError {
         }
     }
 
-    pub(crate) fn malformed(what: impl ToString) -> Self {
+    pub(crate) fn malformed(what: impl fmt::Display) -> Self {
         Self::new(Problem::Malformed(what.to_string()))
     }
 
-    pub(crate) fn mismatch(expected: impl ToString, found: impl ToString) -> Self {
+    pub(crate) fn mismatch(expected: impl fmt::Display, found: impl fmt::Display) -> Self {
         Self::new(Problem::Type {
             expected: expected.to_string(),
             found: found.to_string(),

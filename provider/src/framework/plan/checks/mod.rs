@@ -233,8 +233,7 @@ impl Check {
     /// Whether `actual` fills in `planned` and changes nothing that was known.
     fn compatible(&mut self, planned: &Value, actual: &Value, path: &AttributePath) {
         match (planned, actual) {
-            (Value::Unknown, _) => {}
-            (Value::Null, Value::Null) => {}
+            (Value::Unknown, _) | (Value::Null, Value::Null) => {}
             (Value::Null, _) => self.breach(path, PRESENT),
             (_, Value::Null) => self.breach(path, ABSENT),
             (Value::Dynamic(planned_type, planned), Value::Dynamic(actual_type, actual))

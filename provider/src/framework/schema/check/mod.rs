@@ -110,7 +110,7 @@ fn exists(ty: &Type, path: &AttributePath) -> bool {
     for step in path.steps() {
         match (here, step) {
             (Type::Object(attributes), Step::Attribute(name)) if attributes.contains_key(name) => {
-                here = &attributes[name]
+                here = &attributes[name];
             }
             _ => return false,
         }

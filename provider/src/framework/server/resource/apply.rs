@@ -94,10 +94,13 @@ pub(in crate::framework::server) async fn call<P: Provider>(
         }
         None => request.planned_private.clone(),
     };
-    let new_state = convert::dynamic(&state, ty).map(Some).unwrap_or_else(|problem| {
-        diagnostics.extend(problem);
-        request.prior_state.clone()
-    });
+    let new_state = match convert::dynamic(&state, ty) {
+        Ok(state) => Some(state),
+        Err(problem) => {
+            diagnostics.extend(problem);
+            request.prior_state.clone()
+        }
+    };
     Ok(Response {
         new_state,
         private: if state.is_null() {
