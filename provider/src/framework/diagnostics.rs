@@ -201,7 +201,8 @@ impl From<ValueError> for Diagnostic {
                  resource it comes from first, with -target."
                     .to_owned()
             }
-            problem => sentence(&problem.to_string()),
+            _ if error.path.is_root() => sentence(&error.to_string()),
+            _ => format!("{}.", error),
         };
         Self::error("Unsuitable value", detail).at(error.path)
     }

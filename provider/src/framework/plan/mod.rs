@@ -8,5 +8,7 @@ mod engine;
 mod hook;
 mod walk;
 
-pub use engine::{Proposal, configuration_of, filter_replacements, null_write_only, propose};
+pub use engine::{
+    Proposal, complete_blocks, configuration_of, filter_replacements, null_write_only, propose,
+};
 pub use hook::Plan;

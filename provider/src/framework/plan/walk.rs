@@ -10,13 +10,29 @@ use crate::framework::value::{AttributePath, Step, Value};
 pub(super) struct Beside<'v> {
     pub(super) config: &'v Value,
     pub(super) prior: &'v Value,
+    /// Whether this is inside an element of a set that is stored just as it is planned.
+    pub(super) settled: bool,
 }
 
 impl<'v> Beside<'v> {
+    pub(super) const fn new(config: &'v Value, prior: &'v Value) -> Self {
+        Self {
+            config,
+            prior,
+            settled: false,
+        }
+    }
+
+    /// For changes that look at nothing but the value itself.
+    pub(super) const fn nothing() -> Self {
+        Self::new(&Value::Null, &Value::Null)
+    }
+
     fn named(self, name: &str) -> Self {
         Self {
             config: self.config.named(name),
             prior: self.prior.named(name),
+            ..self
         }
     }
 
@@ -31,6 +47,7 @@ impl<'v> Beside<'v> {
         Self {
             config: element(self.config),
             prior: element(self.prior),
+            ..self
         }
     }
 
@@ -46,11 +63,12 @@ impl<'v> Beside<'v> {
                 .max_by_key(|(agreement, _)| *agreement)
                 .map_or(&Value::Null, |(_, element)| element),
         };
-        let prior = elements(self.prior)
-            .iter()
-            .find(|element| *element == planned)
-            .unwrap_or(&Value::Null);
-        Self { config, prior }
+        let stored = elements(self.prior).iter().find(|element| *element == planned);
+        Self {
+            config,
+            prior: stored.unwrap_or(&Value::Null),
+            settled: self.settled || stored.is_some(),
+        }
     }
 }
 

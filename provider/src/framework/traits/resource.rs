@@ -16,8 +16,9 @@ use crate::framework::value::Value;
 pub trait Resource: Send + Sync + 'static {
     /// The provider's data.
     type Data: Send + Sync + 'static;
-    /// One field an attribute, by the attribute's name. `Field<T>` where a plan may hold an unknown (everything computed), `Option<T>` where a
-    /// value may be absent, `T` where it is always there. Used for config, plan and state; in a plan and a state write-only attributes are null.
+    /// One field an attribute, by the attribute's name. `Field<T>` where a plan may hold an unknown (everything computed); `Option<T>` where a
+    /// value may be absent, and where a default fills in, because the configuration is without it; `T` where it is always there. Used for
+    /// config, plan and state; in a plan and a state write-only attributes are null.
     type Model: Serialize + DeserializeOwned + Send + Sync;
 
     /// The full type name, with the provider's prefix.

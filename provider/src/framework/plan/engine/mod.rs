@@ -2,14 +2,15 @@
 //!
 //! 1. Defaults, where the configuration says nothing.
 //! 2. Write-only values become null: Terraform proposes them, and refuses to see them again.
-//! 3. If anything differs from what is stored, what the provider computes becomes unknown. If nothing does, it stays, and the plan is empty.
+//! 3. If anything differs from what is stored, what the provider computes becomes unknown, except in elements of sets that stay as they are. If
+//!    nothing differs, everything stays, and the plan is empty.
 //! 4. Modifiers: what keeps its stored value gets it back; what replaces the object when it changes is collected.
 //!
 //! The resource's own hook comes after, and then [`filter_replacements`].
 
 use super::walk::{Beside, objects};
 use crate::framework::diagnostics::{Diagnostic, Diagnostics};
-use crate::framework::schema::{Change, Kind, Modifier, Object, Schema};
+use crate::framework::schema::{BlockNesting, Change, Kind, Modifier, Object, Schema};
 use crate::framework::value::{AttributePath, Step, Value};
 
 /// What the schema alone makes of a change.
@@ -30,7 +31,7 @@ pub fn propose(schema: &Schema, config: &Value, prior: &Value, proposed: Value) 
             requires_replace: Vec::new(),
         };
     }
-    let (root, top, beside) = (&schema.root, AttributePath::root(), Beside { config, prior });
+    let (root, top, beside) = (&schema.root, AttributePath::root(), Beside::new(config, prior));
     let planned = objects(
         root,
         &top,
@@ -56,7 +57,7 @@ pub fn propose(schema: &Schema, config: &Value, prior: &Value, proposed: Value) 
             beside,
             planned,
             &mut |attribute, _, beside, planned| {
-                let computed = attribute.mode.is_computed() && attribute.default.is_none();
+                let computed = attribute.mode.is_computed() && attribute.default.is_none() && !beside.settled;
                 if computed && beside.config.is_null() {
                     Value::Unknown
                 } else {
@@ -113,10 +114,7 @@ pub fn propose(schema: &Schema, config: &Value, prior: &Value, proposed: Value) 
 
 /// The same value with every write-only attribute null.
 pub fn null_write_only(schema: &Schema, value: Value) -> Value {
-    let nothing = Beside {
-        config: &Value::Null,
-        prior: &Value::Null,
-    };
+    let nothing = Beside::nothing();
     objects(
         &schema.root,
         &AttributePath::root(),
@@ -128,13 +126,47 @@ pub fn null_write_only(schema: &Schema, value: Value) -> Value {
     )
 }
 
+/// The same value with the blocks that are held in collections never null: a stored state, or a model, may not have them.
+pub fn complete_blocks(schema: &Schema, value: Value) -> Value {
+    blocks(&schema.root, value)
+}
+
+fn blocks(schema: &Object, value: Value) -> Value {
+    let Value::Object(mut named) = value else {
+        return value;
+    };
+    for (name, block) in &schema.blocks {
+        let Some(held) = named.remove(name) else { continue };
+        let inside = |value| blocks(&block.object, value);
+        let held = match (block.nesting, held) {
+            (BlockNesting::List { .. }, Value::Null) => Value::list([]),
+            (BlockNesting::Set { .. }, Value::Null) => Value::set([]),
+            (BlockNesting::Map, Value::Null) => Value::map::<String>([]),
+            (BlockNesting::Group, Value::Null) => {
+                let empty = Value::object::<String>([])
+                    .conform(&block.object.ty())
+                    .unwrap_or_default();
+                inside(empty)
+            }
+            (_, Value::List(elements)) => Value::List(elements.into_iter().map(inside).collect()),
+            (_, Value::Set(elements)) => Value::set(elements.into_iter().map(inside)),
+            (_, Value::Map(elements)) => Value::Map(
+                elements
+                    .into_iter()
+                    .map(|(key, value)| (key, inside(value)))
+                    .collect(),
+            ),
+            (_, held) => inside(held),
+        };
+        named.insert(name.clone(), held);
+    }
+    Value::Object(named)
+}
+
 /// The configuration that would lead to `state`: nothing that the provider computes, nothing that is a default anyway, and no secrets, because it
 /// is written to a file.
 pub fn configuration_of(schema: &Schema, state: Value) -> Value {
-    let nothing = Beside {
-        config: &Value::Null,
-        prior: &Value::Null,
-    };
+    let nothing = Beside::nothing();
     objects(
         &schema.root,
         &AttributePath::root(),

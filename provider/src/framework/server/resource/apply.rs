@@ -4,7 +4,7 @@ use super::{KIND, identity_of, incoming_identity};
 use crate::framework::convert;
 use crate::framework::diagnostics::{Diagnostic, Diagnostics};
 use crate::framework::erased::Change;
-use crate::framework::plan::{checks, null_write_only};
+use crate::framework::plan::{checks, complete_blocks, null_write_only};
 use crate::framework::server::ProviderServer;
 use crate::framework::server::service::Failure;
 use crate::framework::traits::{Outcome, Private, Provider};
@@ -58,7 +58,7 @@ pub(in crate::framework::server) async fn call<P: Provider>(
     };
     diagnostics.extend(problems);
     let state = settle(operation, state, &prior, &planned, &mut diagnostics);
-    let state = null_write_only(schema, state);
+    let state = complete_blocks(schema, null_write_only(schema, state));
     if !diagnostics.has_errors() {
         let violations = if cfg!(debug_assertions) {
             checks::result(schema, &planned, &state)

@@ -12,7 +12,7 @@ pub(super) mod validate;
 use crate::framework::convert;
 use crate::framework::diagnostics::{Diagnostic, Diagnostics};
 use crate::framework::erased::{Entry, ErasedResource};
-use crate::framework::plan::{checks, null_write_only};
+use crate::framework::plan::{checks, complete_blocks, null_write_only};
 use crate::framework::value::{Type, Value};
 use crate::plugin::proto::tfplugin6 as pb;
 
@@ -20,9 +20,9 @@ type Found<D> = Entry<dyn ErasedResource<D>>;
 
 const KIND: &str = "resource";
 
-/// A state on its way out: nothing write-only in it, and nothing unknown.
+/// A state on its way out: nothing write-only in it, nothing unknown, and blocks in the form Terraform has them.
 fn outgoing<D: Send + Sync + 'static>(entry: &Found<D>, state: Value) -> Result<Value, Diagnostics> {
-    let state = null_write_only(entry.schema(), state);
+    let state = complete_blocks(entry.schema(), null_write_only(entry.schema(), state));
     let violations = checks::state(entry.schema(), &state);
     if violations.is_empty() {
         Ok(state)
