@@ -27,15 +27,20 @@ const MAX_REPLY: usize = 64 * 1024 * 1024;
 #[derive(clap::Args, Debug)]
 pub(super) struct Access {
     /// The manager.
-    #[arg(long, env = "HARNESS_ENDPOINT", default_value = "http://127.0.0.1:8080", global = true)]
+    #[arg(
+        long,
+        env = "HARNESS_ENDPOINT",
+        default_value = "http://127.0.0.1:8080",
+        global = true
+    )]
     url: Url,
     /// Its API key. Better given by the environment.
-    #[arg(long, env = "HARNESS_PLATFORM_API_KEY", hide_env_values = true, value_parser = read_key, global = true)]
+    #[arg(long, env = "HARNESS_PLATFORM_API_KEY", hide_env_values = true, value_parser = read_secret, global = true)]
     api_key: Option<Secret>,
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "the shape of a value parser")]
-fn read_key(text: &str) -> Result<Secret, String> {
+pub(super) fn read_secret(text: &str) -> Result<Secret, String> {
     Ok(Secret::new(text.trim()))
 }
 
@@ -43,10 +48,14 @@ fn read_key(text: &str) -> Result<Secret, String> {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
     /// No key.
-    #[error("no API key: set HARNESS_PLATFORM_API_KEY to the one the manager printed on its first start (MANAGER_API_KEY)")]
+    #[error(
+        "no API key: set HARNESS_PLATFORM_API_KEY to the one the manager printed on its first start (MANAGER_API_KEY)"
+    )]
     NoApiKey,
     /// Nobody answered.
-    #[error("cannot reach the manager at {url}: {reason}; is it running, and is HARNESS_ENDPOINT (--url) right?")]
+    #[error(
+        "cannot reach the manager at {url}: {reason}; is it running, and is HARNESS_ENDPOINT (--url) right?"
+    )]
     Unreachable {
         /// Where.
         url: String,
@@ -62,7 +71,9 @@ pub(super) enum Failure {
         message: String,
     },
     /// It said something else.
-    #[error("{url} answered {status} with something that is not the manager's; is HARNESS_ENDPOINT (--url) right?")]
+    #[error(
+        "{url} answered {status} with something that is not the manager's; is HARNESS_ENDPOINT (--url) right?"
+    )]
     NotTheManager {
         /// Where.
         url: String,
@@ -98,7 +109,10 @@ pub(super) struct Api {
 
 impl Api {
     pub(super) fn new(access: Access) -> Result<Self, Failure> {
-        let key = access.api_key.filter(|key| !key.is_empty()).ok_or(Failure::NoApiKey)?;
+        let key = access
+            .api_key
+            .filter(|key| !key.is_empty())
+            .ok_or(Failure::NoApiKey)?;
         Ok(Self {
             client: client()?,
             base: access.url,
@@ -107,14 +121,26 @@ impl Api {
     }
 
     /// Asks, and reads the reply as JSON.
-    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str, query: &[(&str, String)]) -> Result<T, Failure> {
-        let response = self.send(self.request(Method::GET, path).query(query).timeout(CALL)).await?;
+    pub(super) async fn get<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+    ) -> Result<T, Failure> {
+        let response = self
+            .send(self.request(Method::GET, path).query(query).timeout(CALL))
+            .await?;
         read(response).await
     }
 
     /// Sends a body, and reads the reply as JSON.
-    pub(super) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
-        let response = self.send(self.request(Method::POST, path).json(body).timeout(CALL)).await?;
+    pub(super) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Failure> {
+        let response = self
+            .send(self.request(Method::POST, path).json(body).timeout(CALL))
+            .await?;
         read(response).await
     }
 
@@ -144,7 +170,9 @@ impl Api {
         // The base may carry a path; it is kept.
         let base = self.base.path().trim_end_matches('/').to_owned();
         url.set_path(&format!("{base}/api/v1{path}"));
-        self.client.request(method, url).header("x-api-key", self.key.expose())
+        self.client
+            .request(method, url)
+            .header("x-api-key", self.key.expose())
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<Response, Failure> {
@@ -194,7 +222,11 @@ pub(super) fn segment(text: &str) -> String {
 
 /// An address without what may be secret in it.
 fn shown(url: &Url) -> String {
-    format!("{}://{}", url.scheme(), url.authority().rsplit('@').next().unwrap_or_default())
+    format!(
+        "{}://{}",
+        url.scheme(),
+        url.authority().rsplit('@').next().unwrap_or_default()
+    )
 }
 
 /// An error and its causes, in one line.
@@ -212,7 +244,8 @@ fn causes(error: &dyn std::error::Error) -> String {
 }
 
 fn client() -> Result<Client, Failure> {
-    let failed = |error: &dyn std::fmt::Display| Failure::Machine(format!("cannot make an HTTP client: {error}"));
+    let failed =
+        |error: &dyn std::fmt::Display| Failure::Machine(format!("cannot make an HTTP client: {error}"));
     let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let tls = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -304,12 +337,21 @@ mod tests {
 
     #[test]
     fn a_table_is_as_wide_as_its_cells() {
-        let rows = [["a".to_owned(), "bb".to_owned()], ["long cell".to_owned(), String::new()]];
-        assert_eq!(table(["X", "Y"], &rows), "X          Y\na          bb\nlong cell\n");
+        let rows = [
+            ["a".to_owned(), "bb".to_owned()],
+            ["long cell".to_owned(), String::new()],
+        ];
+        assert_eq!(
+            table(["X", "Y"], &rows),
+            "X          Y\na          bb\nlong cell\n"
+        );
     }
 
     #[test]
     fn an_address_is_shown_without_its_credentials() {
-        assert_eq!(shown(&"http://user:secret@host:1/x".parse().unwrap()), "http://host:1");
+        assert_eq!(
+            shown(&"http://user:secret@host:1/x".parse().unwrap()),
+            "http://host:1"
+        );
     }
 }

@@ -39,7 +39,12 @@ async fn show(list: List) -> Result<ExitCode, Failure> {
         .map(|delegate| {
             [
                 delegate.name,
-                if delegate.connected { "connected" } else { "disconnected" }.to_owned(),
+                if delegate.connected {
+                    "connected"
+                } else {
+                    "disconnected"
+                }
+                .to_owned(),
                 delegate.host_name,
                 delegate.version,
                 delegate.running_tasks.to_string(),
@@ -49,6 +54,18 @@ async fn show(list: List) -> Result<ExitCode, Failure> {
             ]
         })
         .collect();
-    print(&table(["NAME", "STATE", "HOST", "VERSION", "TASKS", "TAGS", "LAST SEEN", "ID"], &rows))?;
+    print(&table(
+        [
+            "NAME",
+            "STATE",
+            "HOST",
+            "VERSION",
+            "TASKS",
+            "TAGS",
+            "LAST SEEN",
+            "ID",
+        ],
+        &rows,
+    ))?;
     Ok(ExitCode::SUCCESS)
 }

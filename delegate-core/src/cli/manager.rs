@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use url::Url;
 
 use crate::Secret;
-use crate::config::{AccountId, DelegateToken};
+use crate::config::{AccountId, DelegateToken, TokenError};
 use crate::manager::identity::Wanted;
 use crate::manager::store::Target;
 use crate::manager::{Manager, Settings};
@@ -30,52 +30,71 @@ pub(super) struct Args {
     #[arg(long, env = "MANAGER_LISTEN", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
     /// Directory of the SQLite database.
-    #[arg(long, env = "MANAGER_DATA_DIR", default_value = "harness-manager", conflicts_with = "database_url")]
+    #[arg(
+        long,
+        env = "MANAGER_DATA_DIR",
+        default_value = "harness-manager",
+        conflicts_with = "database_url"
+    )]
     data_dir: PathBuf,
     /// PostgreSQL instead: postgres://user@host/database. Give a password by the environment.
-    #[arg(long, env = "MANAGER_DATABASE_URL", hide_env_values = true, value_parser = read_database_url)]
-    database_url: Option<Url>,
+    #[arg(long, env = "MANAGER_DATABASE_URL", hide_env_values = true, value_parser = super::api::read_secret)]
+    database_url: Option<Secret>,
     /// Account to serve.
     #[arg(long, env = "MANAGER_ACCOUNT_ID")]
     account_id: Option<AccountId>,
     /// Delegate token to accept, besides those made before. Better given by the environment.
-    #[arg(long, env = "MANAGER_DELEGATE_TOKEN", hide_env_values = true, value_parser = read_token)]
-    delegate_token: Option<DelegateToken>,
+    #[arg(long, env = "MANAGER_DELEGATE_TOKEN", hide_env_values = true, value_parser = super::api::read_secret)]
+    delegate_token: Option<Secret>,
     /// API key to accept, in place of the one before. Better given by the environment.
-    #[arg(long, env = "MANAGER_API_KEY", hide_env_values = true, value_parser = read_secret)]
+    #[arg(long, env = "MANAGER_API_KEY", hide_env_values = true, value_parser = super::api::read_secret)]
     api_key: Option<Secret>,
 }
 
-fn read_database_url(text: &str) -> Result<Url, String> {
-    // The error must not repeat the text, which may carry a password.
-    let url: Url = text.parse().map_err(|error| format!("not a URL: {error}"))?;
+/// A setting that is not as it should be. Those that may hold a secret are read here and not by clap, whose errors
+/// repeat what was given.
+#[derive(Debug, thiserror::Error)]
+#[error("{name} {fault}")]
+struct BadSetting {
+    name: &'static str,
+    fault: String,
+}
+
+fn read_database_url(text: &Secret) -> Result<Url, BadSetting> {
+    let bad = |fault| BadSetting {
+        name: "--database-url (MANAGER_DATABASE_URL)",
+        fault,
+    };
+    let url: Url = text
+        .expose()
+        .parse()
+        .map_err(|error| bad(format!("is not a URL: {error}")))?;
     match url.scheme() {
         "postgres" | "postgresql" => Ok(url),
-        other => Err(format!("{other}:// is not supported; use postgres://, or --data-dir for SQLite")),
+        other => Err(bad(format!(
+            "has the scheme {other}://; use postgres://, or --data-dir for SQLite"
+        ))),
     }
 }
 
-fn read_token(text: &str) -> Result<DelegateToken, String> {
-    text.parse::<DelegateToken>().map_err(|error| error.to_string())
+fn read_token(text: &Secret) -> Result<DelegateToken, BadSetting> {
+    text.expose().parse().map_err(|error: TokenError| BadSetting {
+        name: "--delegate-token (MANAGER_DELEGATE_TOKEN)",
+        fault: error.to_string(),
+    })
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "the shape of a value parser")]
-fn read_secret(text: &str) -> Result<Secret, String> {
-    Ok(Secret::new(text))
-}
-
-impl From<Args> for Settings {
-    fn from(args: Args) -> Self {
-        Self {
-            listen: args.listen,
-            target: args.database_url.map_or(Target::Directory(args.data_dir), Target::Postgres),
-            wanted: Wanted {
-                account_id: args.account_id,
-                delegate_token: args.delegate_token,
-                api_key: args.api_key,
-            },
-        }
-    }
+fn settings(args: Args) -> Result<Settings, BadSetting> {
+    let database_url = args.database_url.as_ref().map(read_database_url).transpose()?;
+    Ok(Settings {
+        listen: args.listen,
+        target: database_url.map_or(Target::Directory(args.data_dir), Target::Postgres),
+        wanted: Wanted {
+            account_id: args.account_id,
+            delegate_token: args.delegate_token.as_ref().map(read_token).transpose()?,
+            api_key: args.api_key,
+        },
+    })
 }
 
 /// Serves until told to stop.
@@ -89,7 +108,11 @@ async fn serve(args: Args) -> ExitCode {
     let [Ok(mut terminate), Ok(mut interrupt)] = stops else {
         return fail(&"cannot listen for signals");
     };
-    let manager = match Manager::start(args.into()).await {
+    let settings = match settings(args) {
+        Ok(settings) => settings,
+        Err(error) => return fail(&error),
+    };
+    let manager = match Manager::start(settings).await {
         Ok(manager) => manager,
         Err(error) => return fail(&error),
     };

@@ -106,7 +106,10 @@ async fn revoke(args: Revoke) -> Result<ExitCode, Failure> {
     if args.json {
         print_json(&token)?;
     } else {
-        say(&format_args!("Revoked the token {:?}; delegates that use it are refused from now on.", token.name));
+        say(&format_args!(
+            "Revoked the token {:?}; delegates that use it are refused from now on.",
+            token.name
+        ));
     }
     Ok(ExitCode::SUCCESS)
 }

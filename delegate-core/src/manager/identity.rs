@@ -48,7 +48,9 @@ pub struct Made {
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
     /// The database is another account's.
-    #[error("the database belongs to account {kept}, not {wanted}; leave --account-id out, or choose another --data-dir or --database-url")]
+    #[error(
+        "the database belongs to account {kept}, not {wanted}; leave --account-id out, or choose another --data-dir or --database-url"
+    )]
     OtherAccount {
         /// The account there.
         kept: AccountId,
@@ -114,12 +116,17 @@ pub async fn establish(store: &Store, wanted: Wanted, now: Millis) -> Result<Est
         .map(|text| text.parse().map_err(|_| unreadable(ACCOUNT)))
         .transpose()?;
     let account = match (kept, wanted.account_id) {
-        (Some(kept), Some(wanted)) if kept != wanted => return Err(IdentityError::OtherAccount { kept, wanted }),
+        (Some(kept), Some(wanted)) if kept != wanted => {
+            return Err(IdentityError::OtherAccount { kept, wanted });
+        }
         (Some(kept), _) => kept,
         (None, wanted) => {
             let account = match wanted {
                 Some(account) => account,
-                None => made.account_id.insert(random_account().ok_or(IdentityError::NoRandomness)?).clone(),
+                None => made
+                    .account_id
+                    .insert(random_account().ok_or(IdentityError::NoRandomness)?)
+                    .clone(),
             };
             changes.push(Change::Setting(ACCOUNT, account.to_string()));
             account
@@ -127,7 +134,9 @@ pub async fn establish(store: &Store, wanted: Wanted, now: Millis) -> Result<Est
     };
 
     let api_key_hash = match (settings.get(API_KEY_HASH), wanted.api_key) {
-        (_, Some(key)) if key.expose().chars().count() < MIN_API_KEY => return Err(IdentityError::ShortApiKey),
+        (_, Some(key)) if key.expose().chars().count() < MIN_API_KEY => {
+            return Err(IdentityError::ShortApiKey);
+        }
         (kept, Some(key)) => {
             let hash = hex(&hash(key.expose()));
             if kept != Some(&hash) {
@@ -137,7 +146,9 @@ pub async fn establish(store: &Store, wanted: Wanted, now: Millis) -> Result<Est
         }
         (Some(kept), None) => kept.clone(),
         (None, None) => {
-            let key = made.api_key.insert(Secret::new(format!("hdk_{}", random_text::<32>()?)));
+            let key = made
+                .api_key
+                .insert(Secret::new(format!("hdk_{}", random_text::<32>()?)));
             let hash = hex(&hash(key.expose()));
             changes.push(Change::Setting(API_KEY_HASH, hash.clone()));
             hash
@@ -190,11 +201,15 @@ fn first_token(
                 })
                 .find(|name| tokens.get(name).is_none())
                 .unwrap_or_default();
-            let row = tokens.create(now, &name, Some(secret), None).map_err(no_randomness)?;
+            let row = tokens
+                .create(now, &name, Some(secret), None)
+                .map_err(no_randomness)?;
             Ok(vec![Change::Token(row)])
         }
         None if tokens.iter().next().is_none() => {
-            let row = tokens.create(now, DEFAULT_TOKEN_NAME, None, None).map_err(no_randomness)?;
+            let row = tokens
+                .create(now, DEFAULT_TOKEN_NAME, None, None)
+                .map_err(no_randomness)?;
             made.delegate_token = row.secret.expose().parse().ok();
             Ok(vec![Change::Token(row)])
         }
@@ -229,7 +244,10 @@ impl Identity {
     }
 
     fn sign(&self, purpose: &str, key: &str, more: &str) -> Secret {
-        let tag = hmac::sign(&self.log_key, format!("{purpose}\n{}\n{more}\n{key}", self.account).as_bytes());
+        let tag = hmac::sign(
+            &self.log_key,
+            format!("{purpose}\n{}\n{more}\n{key}", self.account).as_bytes(),
+        );
         Secret::new(BASE64URL.encode(tag.as_ref()))
     }
 
@@ -264,7 +282,11 @@ fn random_text<const BYTES: usize>() -> Result<String, IdentityError> {
 
 fn random_account() -> Option<AccountId> {
     let text = random_text::<64>().ok()?;
-    let letters: String = text.chars().filter(char::is_ascii_alphanumeric).take(ACCOUNT_LENGTH).collect();
+    let letters: String = text
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .take(ACCOUNT_LENGTH)
+        .collect();
     letters.parse().ok()
 }
 

@@ -24,10 +24,14 @@ pub const MAX_NAME: usize = 128;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// None of the account's secrets opens it.
-    #[error("The bearer token was not made with an active delegate token of this account; check DELEGATE_TOKEN and ACCOUNT_ID.")]
+    #[error(
+        "The bearer token was not made with an active delegate token of this account; check DELEGATE_TOKEN and ACCOUNT_ID."
+    )]
     Invalid,
     /// It is too old.
-    #[error("The bearer token has expired; mint a new one, and check the clock should that be the answer again.")]
+    #[error(
+        "The bearer token has expired; mint a new one, and check the clock should that be the answer again."
+    )]
     Expired,
     /// Its secret was revoked.
     #[error("The delegate token {name:?} was revoked; give the delegate an active one.")]
@@ -58,7 +62,9 @@ pub enum TokenChangeError {
     #[error("There is a token {0:?} already; choose another name, or revoke that one.")]
     Exists(String),
     /// There was one of this name.
-    #[error("A token {0:?} was revoked less than 30 days ago and its name is still taken; choose another name, or delete that one.")]
+    #[error(
+        "A token {0:?} was revoked less than 30 days ago and its name is still taken; choose another name, or delete that one."
+    )]
     Blocked(String),
     /// There is none of this name.
     #[error("There is no token {0:?}.")]
@@ -171,7 +177,13 @@ impl Tokens {
             revoked_at: None,
             revoke_after,
         };
-        self.0.insert(name.to_owned(), Token { row: row.clone(), secret });
+        self.0.insert(
+            name.to_owned(),
+            Token {
+                row: row.clone(),
+                secret,
+            },
+        );
         Ok(row)
     }
 
@@ -187,7 +199,10 @@ impl Tokens {
 
     /// Deletes a revoked token, which frees its name.
     pub fn delete(&mut self, now: Millis, name: &str) -> Result<TokenRow, TokenChangeError> {
-        let token = self.0.get(name).ok_or_else(|| TokenChangeError::Unknown(name.to_owned()))?;
+        let token = self
+            .0
+            .get(name)
+            .ok_or_else(|| TokenChangeError::Unknown(name.to_owned()))?;
         if token.is_active(now) {
             return Err(TokenChangeError::Active(name.to_owned()));
         }
@@ -245,8 +260,14 @@ mod tests {
         let life = (LIFETIME_SECONDS + CLOCK_SKEW_SECONDS) * 1000;
         let check = |tokens: &Tokens, bearer: &str, at| tokens.authenticate(&account(), bearer, at);
         assert_eq!(check(&tokens, &bearer(&secret, NOW), NOW), Ok("b".to_owned()));
-        assert_eq!(check(&tokens, &bearer(&secret, NOW), NOW + life), Ok("b".to_owned()));
-        assert_eq!(check(&tokens, &bearer(&secret, NOW), NOW + life + 1000), Err(Refused::Expired));
+        assert_eq!(
+            check(&tokens, &bearer(&secret, NOW), NOW + life),
+            Ok("b".to_owned())
+        );
+        assert_eq!(
+            check(&tokens, &bearer(&secret, NOW), NOW + life + 1000),
+            Err(Refused::Expired)
+        );
         assert_eq!(check(&tokens, "nonsense", NOW), Err(Refused::Invalid));
         let foreign = mint("other", &secret, NOW / 1000).unwrap();
         assert_eq!(check(&tokens, foreign.expose(), NOW), Err(Refused::Invalid));
@@ -259,10 +280,16 @@ mod tests {
     fn a_revoked_name_is_taken_until_it_is_deleted_or_thirty_days_old() {
         let mut tokens = Tokens::default();
         tokens.create(NOW, "a", None, None).unwrap();
-        assert_eq!(tokens.create(NOW, "a", None, None), Err(TokenChangeError::Exists("a".into())));
+        assert_eq!(
+            tokens.create(NOW, "a", None, None),
+            Err(TokenChangeError::Exists("a".into()))
+        );
         assert_eq!(tokens.delete(NOW, "a"), Err(TokenChangeError::Active("a".into())));
         tokens.revoke(NOW, "a").unwrap();
-        assert_eq!(tokens.create(NOW, "a", None, None), Err(TokenChangeError::Blocked("a".into())));
+        assert_eq!(
+            tokens.create(NOW, "a", None, None),
+            Err(TokenChangeError::Blocked("a".into()))
+        );
         assert!(tokens.create(NOW + NAME_BLOCKED_MS, "a", None, None).is_ok());
         tokens.revoke(NOW, "a").unwrap();
         tokens.delete(NOW, "a").unwrap();

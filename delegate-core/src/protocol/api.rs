@@ -316,7 +316,9 @@ mod tests {
 
     #[test]
     fn a_misspelt_field_of_a_submission_is_named() {
-        let error = serde_json::from_str::<SubmitTask>(r#"{"type":"X","timout_ms":5}"#).err().unwrap();
+        let error = serde_json::from_str::<SubmitTask>(r#"{"type":"X","timout_ms":5}"#)
+            .err()
+            .unwrap();
         assert!(error.to_string().contains("timout_ms"), "{error}");
     }
 

@@ -19,7 +19,11 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const MAX_LINE: usize = 4 * 1024 * 1024;
 
 /// Follows a log to the end of the task, giving each line once, and says how the task ended.
-pub(super) async fn follow(api: &Api, id: &str, mut each: impl FnMut(&str, LogLine)) -> Result<TaskStatus, Failure> {
+pub(super) async fn follow(
+    api: &Api,
+    id: &str,
+    mut each: impl FnMut(&str, LogLine),
+) -> Result<TaskStatus, Failure> {
     let mut seen: Option<String> = None;
     let mut pause = FIRST_PAUSE;
     let mut lost_since: Option<tokio::time::Instant> = None;

@@ -111,7 +111,9 @@ pub(super) fn run(command: Command) -> ExitCode {
 
 /// A number and its unit: ms, s, m, h or d; seconds without one.
 fn read_duration(text: &str) -> Result<Duration, String> {
-    let split = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
+    let split = text
+        .find(|letter: char| !letter.is_ascii_digit())
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let number: u64 = number
         .parse()
@@ -133,7 +135,13 @@ mod tests {
 
     #[test]
     fn durations_read_as_people_write_them() {
-        for (text, ms) in [("250ms", 250), ("30s", 30_000), ("30", 30_000), ("5m", 300_000), ("1h", 3_600_000)] {
+        for (text, ms) in [
+            ("250ms", 250),
+            ("30s", 30_000),
+            ("30", 30_000),
+            ("5m", 300_000),
+            ("1h", 3_600_000),
+        ] {
             assert_eq!(read_duration(text), Ok(Duration::from_millis(ms)), "{text}");
         }
         for text in ["", "s", "5x", "-1s", "1.5s"] {

@@ -25,8 +25,10 @@ const ABORT_PATIENCE: Duration = Duration::from_secs(40);
 pub(super) async fn run(args: Run) -> Result<ExitCode, Failure> {
     let task = submission(&args)?;
     let api = Api::new(args.access)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| Failure::Machine(error.to_string()))?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(|error| Failure::Machine(error.to_string()))?;
+    let mut interrupt =
+        signal(SignalKind::interrupt()).map_err(|error| Failure::Machine(error.to_string()))?;
+    let mut terminate =
+        signal(SignalKind::terminate()).map_err(|error| Failure::Machine(error.to_string()))?;
     let Submitted { id } = api.post("/tasks", &task).await?;
     say(&format_args!("Task {id} is accepted."));
 
@@ -42,7 +44,9 @@ pub(super) async fn run(args: Run) -> Result<ExitCode, Failure> {
     let ended = match first {
         Some(ended) => ended,
         None => {
-            say(&format_args!("Aborting task {id}; interrupt again to leave it to the manager."));
+            say(&format_args!(
+                "Aborting task {id}; interrupt again to leave it to the manager."
+            ));
             let path = format!("/tasks/{}/abort", segment(&id));
             api.post::<Aborting>(&path, &json!({})).await?;
             tokio::select! {
@@ -60,7 +64,11 @@ pub(super) async fn run(args: Run) -> Result<ExitCode, Failure> {
 
     let view: TaskView = api.get(&format!("/tasks/{}", segment(&id)), &[]).await?;
     if view.status != TaskStatus::Succeeded {
-        let reason = view.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        let reason = view
+            .reason
+            .as_ref()
+            .map(|reason| format!(": {reason}"))
+            .unwrap_or_default();
         say(&format_args!("Task {id} ended as {}{reason}", view.status));
     }
     let status = view.status;
@@ -90,13 +98,19 @@ fn result(view: TaskView) -> Value {
 }
 
 fn submission(args: &Run) -> Result<SubmitTask, Failure> {
-    let ms = |bound: Option<Duration>| bound.map(|bound| u64::try_from(bound.as_millis()).unwrap_or(u64::MAX));
+    let ms =
+        |bound: Option<Duration>| bound.map(|bound| u64::try_from(bound.as_millis()).unwrap_or(u64::MAX));
     let (kind, data) = match (&args.script, &args.kind) {
         (Some(_), Some(kind)) if kind != "SHELL_SCRIPT" => {
-            return Err(Failure::Usage(format!("--script is for SHELL_SCRIPT; give --data for {kind}")));
+            return Err(Failure::Usage(format!(
+                "--script is for SHELL_SCRIPT; give --data for {kind}"
+            )));
         }
         (Some(script), _) => ("SHELL_SCRIPT".to_owned(), json!({ "script": script })),
-        (None, kind) => (kind.clone().unwrap_or_default(), read_data(args.data.as_deref().unwrap_or("{}"))?),
+        (None, kind) => (
+            kind.clone().unwrap_or_default(),
+            read_data(args.data.as_deref().unwrap_or("{}"))?,
+        ),
     };
     Ok(SubmitTask {
         kind,
@@ -126,7 +140,11 @@ fn read_data(given: &str) -> Result<Value, Failure> {
     };
     // Where and why, but not what: the data may carry secrets.
     serde_json::from_str(&text).map_err(|error| {
-        Failure::Usage(format!("{from} is not JSON: line {}, column {}", error.line(), error.column()))
+        Failure::Usage(format!(
+            "{from} is not JSON: line {}, column {}",
+            error.line(),
+            error.column()
+        ))
     })
 }
 

@@ -17,7 +17,11 @@ fn time(at: Option<jiff::Timestamp>) -> String {
 
 pub(super) async fn list(args: List) -> Result<ExitCode, Failure> {
     let api = Api::new(args.access)?;
-    let optional = [("status", args.status), ("type", args.kind), ("delegate_id", args.delegate_id)];
+    let optional = [
+        ("status", args.status),
+        ("type", args.kind),
+        ("delegate_id", args.delegate_id),
+    ];
     let mut query: Vec<(&str, String)> = optional
         .into_iter()
         .filter_map(|(name, value)| Some((name, value?)))
@@ -42,7 +46,10 @@ pub(super) async fn list(args: List) -> Result<ExitCode, Failure> {
             ]
         })
         .collect();
-    print(&table(["ID", "TYPE", "STATUS", "DELEGATE", "CREATED", "FINISHED"], &rows))?;
+    print(&table(
+        ["ID", "TYPE", "STATUS", "DELEGATE", "CREATED", "FINISHED"],
+        &rows,
+    ))?;
     if page.next_cursor.is_some() {
         say(&"There are more; --limit shows more at once.");
     }
@@ -83,7 +90,11 @@ pub(super) async fn logs(args: Logs) -> Result<ExitCode, Failure> {
     let api = Api::new(args.access)?;
     let as_json = args.json;
     let show = |raw: &str, line: &LogLine| {
-        let text = if as_json { raw } else { line.out.trim_end_matches(['\n', '\r']) };
+        let text = if as_json {
+            raw
+        } else {
+            line.out.trim_end_matches(['\n', '\r'])
+        };
         print(&format!("{text}\n"))
     };
     if args.follow {

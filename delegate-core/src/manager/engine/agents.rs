@@ -38,7 +38,12 @@ impl Engine {
     }
 
     /// Takes a heartbeat.
-    pub async fn heartbeat(&self, id: &DelegateId, said: Option<DelegateParams>, token: &str) -> Result<(), EngineError> {
+    pub async fn heartbeat(
+        &self,
+        id: &DelegateId,
+        said: Option<DelegateParams>,
+        token: &str,
+    ) -> Result<(), EngineError> {
         let room = self.writer.room(0).await?;
         let mut core = self.shared.lock();
         let effects = core.queue.heartbeat(now(), id, said, token)?;
@@ -143,7 +148,11 @@ impl Engine {
             let taken = core.queue.task(task.as_str()).ok_or(EngineError::UnknownTask)?;
             let (kind, timeout) = (taken.kind.clone(), taken.timeout_ms);
             // Also for a repeat, which changes nothing: the first one may not be committed yet.
-            (self.hand_over(&mut core, room, Vec::new(), effects), kind, timeout)
+            (
+                self.hand_over(&mut core, room, Vec::new(), effects),
+                kind,
+                timeout,
+            )
         };
         commit.kept().await?;
         let data = self.store.task_data(task.as_str()).await?;
@@ -151,7 +160,9 @@ impl Engine {
             .as_deref()
             .and_then(|text| serde_json::from_str(text).ok())
             // It ended in the meantime, and its data with it.
-            .ok_or(EngineError::NotAcquired(crate::manager::queue::AcquireError::Over))?;
+            .ok_or(EngineError::NotAcquired(
+                crate::manager::queue::AcquireError::Over,
+            ))?;
         let key = LogKey::of(&self.identity.account, task);
         Ok(Task {
             id: task.to_string(),
@@ -173,7 +184,12 @@ impl Engine {
     }
 
     /// Takes a delegate's answer. Repeating it is fine and changes nothing.
-    pub async fn respond(&self, task: &TaskId, by: &DelegateId, response: TaskResponse) -> Result<Responded, EngineError> {
+    pub async fn respond(
+        &self,
+        task: &TaskId,
+        by: &DelegateId,
+        response: TaskResponse,
+    ) -> Result<Responded, EngineError> {
         let answer = answer(task, response);
         let room = self.writer.room(answer.json.len()).await?;
         let decided = {
@@ -197,7 +213,11 @@ impl Engine {
 
     /// Whether the store knows that this delegate's answer is not awaited any more.
     async fn responded_before(&self, task: &TaskId, by: &DelegateId) -> Result<Responded, EngineError> {
-        let kept = self.store.task(task.as_str()).await?.ok_or(EngineError::UnknownTask)?;
+        let kept = self
+            .store
+            .task(task.as_str())
+            .await?
+            .ok_or(EngineError::UnknownTask)?;
         if kept.holder() == Some(by) || kept.excluded.contains(by) {
             Ok(Responded::Repeated)
         } else {

@@ -94,6 +94,8 @@ impl Engine {
         let commit = loop {
             self.load_log(task).await?;
             let mut core = self.shared.lock();
+            // Whoever writes the log of a task runs it.
+            core.queue.confirm(task.as_str());
             // It may have been dropped from memory since; then it has to be read again.
             if let Some(log) = core.logs.get_mut(task) {
                 // Also when nothing changes: what was sent first may not be committed yet.
@@ -135,7 +137,10 @@ impl Engine {
     pub async fn read_log(&self, task: &TaskId, source: i64, from: i64) -> Result<LogPiece, EngineError> {
         let chunks = self.store.log_chunks(task, source, from, READ_CHUNKS).await?;
         Ok(LogPiece {
-            chunks: chunks.into_iter().map(|chunk| (chunk.chunk, chunk.lines)).collect(),
+            chunks: chunks
+                .into_iter()
+                .map(|chunk| (chunk.chunk, chunk.lines))
+                .collect(),
         })
     }
 }

@@ -131,7 +131,10 @@ impl Core {
     /// A log nobody writes any more is in the store; memory need not hold it.
     fn drop_log_if_over(&mut self, id: &TaskId) {
         let over = self.queue.task(id.as_str()).is_none()
-            && self.logs.get(id).is_some_and(|log| log.pending == 0 && !log.is_open());
+            && self
+                .logs
+                .get(id)
+                .is_some_and(|log| log.pending == 0 && !log.is_open());
         if over {
             self.logs.remove(id);
         }
@@ -186,8 +189,15 @@ impl Engine {
             store.delegates().await?,
             &tokens.active_names(now),
         );
-        tracing::info!(waiting = queue.waiting(), running = queue.running(), "state restored");
-        let bells = queue.delegates().map(|delegate| (delegate.id.clone(), Arc::default())).collect();
+        tracing::info!(
+            waiting = queue.waiting(),
+            running = queue.running(),
+            "state restored"
+        );
+        let bells = queue
+            .delegates()
+            .map(|delegate| (delegate.id.clone(), Arc::default()))
+            .collect();
         let shared = Arc::new(Shared {
             core: Mutex::new(Core {
                 queue,
@@ -232,7 +242,11 @@ impl Engine {
     pub fn figures(&self) -> [usize; 4] {
         let now = now();
         let core = self.shared.lock();
-        let connected = core.queue.delegates().filter(|delegate| delegate.is_connected(now)).count();
+        let connected = core
+            .queue
+            .delegates()
+            .filter(|delegate| delegate.is_connected(now))
+            .count();
         [
             core.queue.waiting(),
             core.queue.running(),
@@ -267,7 +281,11 @@ impl Engine {
         if self.shared.lock().queue.task(id.as_str()).is_some() {
             return Ok(None);
         }
-        let task = self.store.task(id.as_str()).await?.ok_or(EngineError::UnknownTask)?;
+        let task = self
+            .store
+            .task(id.as_str())
+            .await?
+            .ok_or(EngineError::UnknownTask)?;
         Ok(Some(task.status()).filter(|status| status.is_final()))
     }
 
@@ -299,7 +317,9 @@ impl Engine {
             let over: Vec<TaskId> = core.logs.keys().cloned().collect();
             for id in over {
                 // A log left open by a delegate that never came back.
-                if core.queue.task(id.as_str()).is_none() && core.logs.get(&id).is_some_and(|log| log.pending == 0) {
+                if core.queue.task(id.as_str()).is_none()
+                    && core.logs.get(&id).is_some_and(|log| log.pending == 0)
+                {
                     core.logs.remove(&id);
                 }
             }

@@ -24,7 +24,11 @@ impl Engine {
         let commit = {
             let mut core = self.shared.lock();
             let mut effects = core.queue.submit(now(), new)?;
-            let task = core.queue.task(id.as_str()).cloned().ok_or(EngineError::UnknownTask)?;
+            let task = core
+                .queue
+                .task(id.as_str())
+                .cloned()
+                .ok_or(EngineError::UnknownTask)?;
             // The new row says it all.
             effects.changes.clear();
             let change = Change::NewTask(Box::new(task), Data(data));
@@ -46,7 +50,9 @@ impl Engine {
         let task = self.store.task(id).await?.ok_or(EngineError::UnknownTask)?;
         let waiting_for = (task.status() == TaskStatus::Queued).then(|| {
             let core = self.shared.lock();
-            core.queue.task(id).map(|task| core.queue.why_waiting(now(), task))
+            core.queue
+                .task(id)
+                .map(|task| core.queue.why_waiting(now(), task))
         });
         Ok(Found {
             task,

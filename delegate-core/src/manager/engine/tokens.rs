@@ -13,13 +13,20 @@ impl Engine {
     }
 
     /// Makes a delegate token.
-    pub async fn create_token(&self, name: &str, revoke_after: Option<Millis>) -> Result<TokenRow, EngineError> {
+    pub async fn create_token(
+        &self,
+        name: &str,
+        revoke_after: Option<Millis>,
+    ) -> Result<TokenRow, EngineError> {
         let room = self.writer.room(0).await?;
         let (row, commit) = {
             let mut core = self.shared.lock();
             let row = core.tokens.create(now(), name, None, revoke_after)?;
             let change = Change::Token(row.clone());
-            (row, self.hand_over(&mut core, room, vec![change], Effects::default()))
+            (
+                row,
+                self.hand_over(&mut core, room, vec![change], Effects::default()),
+            )
         };
         commit.kept().await?;
         Ok(row)
@@ -46,7 +53,10 @@ impl Engine {
             let mut core = self.shared.lock();
             let row = core.tokens.delete(now(), name)?;
             let change = Change::TokenGone(name.to_owned());
-            (row, self.hand_over(&mut core, room, vec![change], Effects::default()))
+            (
+                row,
+                self.hand_over(&mut core, room, vec![change], Effects::default()),
+            )
         };
         commit.kept().await?;
         Ok(row)

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use axum::extract::{FromRequestParts, Path, Query, State};
+use axum::http::StatusCode;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use axum::http::StatusCode;
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use serde::Deserialize;
@@ -33,8 +33,14 @@ pub(super) fn router() -> Router<App> {
         .route("/api/agent/delegates/register", post(register))
         .route("/api/agent/delegates/heartbeat-with-polling", post(heartbeat))
         .route("/api/agent/delegates/{delegate}/task-events", get(task_events))
-        .route("/api/agent/delegates/register-delegate-capacity/{delegate}", post(capacity))
-        .route("/api/agent/v2/delegates/{delegate}/tasks/{task}/acquire", put(acquire))
+        .route(
+            "/api/agent/delegates/register-delegate-capacity/{delegate}",
+            post(capacity),
+        )
+        .route(
+            "/api/agent/v2/delegates/{delegate}/tasks/{task}/acquire",
+            put(acquire),
+        )
         .route("/api/agent/v2/tasks/{task}/delegates/{delegate}", post(respond))
         .route("/api/account/{account}/status", get(account_status))
 }
@@ -54,9 +60,13 @@ impl FromRequestParts<App> for Delegate {
             #[serde(default)]
             account_id: String,
         }
-        let Query(Account { account_id }) = Query::from_request_parts(parts, engine)
-            .await
-            .map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "INVALID_REQUEST", "The query does not read."))?;
+        let Query(Account { account_id }) = Query::from_request_parts(parts, engine).await.map_err(|_| {
+            Refusal::new(
+                StatusCode::BAD_REQUEST,
+                "INVALID_REQUEST",
+                "The query does not read.",
+            )
+        })?;
         let bearer = parts
             .headers
             .get(AUTHORIZATION)
@@ -116,12 +126,20 @@ fn check(params: &DelegateParams) -> Result<(), Refusal> {
     if let Some((name, _)) = texts.iter().find(|(_, text)| text.len() > MAX_TEXT) {
         return bad(format!("{name} is longer than {MAX_TEXT} bytes."));
     }
-    for (name, list) in [("tags", &params.tags), ("supportedTaskTypes", &params.supported_task_types)] {
+    for (name, list) in [
+        ("tags", &params.tags),
+        ("supportedTaskTypes", &params.supported_task_types),
+    ] {
         if list.len() > MAX_LIST || list.iter().any(|text| text.len() > MAX_TEXT) {
-            return bad(format!("{name} has more than {MAX_LIST} entries, or one longer than {MAX_TEXT} bytes."));
+            return bad(format!(
+                "{name} has more than {MAX_LIST} entries, or one longer than {MAX_TEXT} bytes."
+            ));
         }
     }
-    if params.task_capacity.is_some_and(|capacity| capacity > MAX_CAPACITY) {
+    if params
+        .task_capacity
+        .is_some_and(|capacity| capacity > MAX_CAPACITY)
+    {
         return bad(format!("taskCapacity is larger than {MAX_CAPACITY}."));
     }
     Ok(())

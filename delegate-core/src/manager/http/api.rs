@@ -120,14 +120,20 @@ async fn create_token(
     let asked: CreateToken = body?.json()?;
     let revoke_after = asked.revoke_after.map(jiff::Timestamp::as_millisecond);
     if revoke_after.is_some_and(|at| at <= crate::manager::engine::now()) {
-        return Err(ApiRefusal::field("revoke_after", "revoke_after lies in the past; give a later time, or none."));
+        return Err(ApiRefusal::field(
+            "revoke_after",
+            "revoke_after lies in the past; give a later time, or none.",
+        ));
     }
     let row = engine.create_token(&asked.name, revoke_after).await?;
     tracing::info!(token = row.name, "delegate token created");
     Ok((StatusCode::CREATED, Json(token_view(&row, true))))
 }
 
-async fn show_token(State(engine): State<App>, Path(name): Path<String>) -> Result<Json<TokenView>, ApiRefusal> {
+async fn show_token(
+    State(engine): State<App>,
+    Path(name): Path<String>,
+) -> Result<Json<TokenView>, ApiRefusal> {
     let row = engine.tokens().into_iter().find(|row| row.name == name);
     let row = row.ok_or(crate::manager::engine::EngineError::Token(
         crate::manager::tokens::TokenChangeError::Unknown(name),
@@ -135,7 +141,10 @@ async fn show_token(State(engine): State<App>, Path(name): Path<String>) -> Resu
     Ok(Json(token_view(&row, true)))
 }
 
-async fn revoke_token(State(engine): State<App>, Path(name): Path<String>) -> Result<Json<TokenView>, ApiRefusal> {
+async fn revoke_token(
+    State(engine): State<App>,
+    Path(name): Path<String>,
+) -> Result<Json<TokenView>, ApiRefusal> {
     let row = engine.revoke_token(&name).await?;
     tracing::info!(token = row.name, "delegate token revoked");
     Ok(Json(token_view(&row, false)))
@@ -160,7 +169,11 @@ fn token_view(row: &TokenRow, with_value: bool) -> TokenView {
 
 /// `ACTIVE` or `REVOKED`.
 pub(super) fn token_status(row: &TokenRow) -> &'static str {
-    if row.revoked_at.is_some() { "REVOKED" } else { "ACTIVE" }
+    if row.revoked_at.is_some() {
+        "REVOKED"
+    } else {
+        "ACTIVE"
+    }
 }
 
 /// The secret in the form the user interface shows.
@@ -175,9 +188,16 @@ pub(super) struct Params(pub(super) Vec<(String, String)>);
 impl<S: Sync> FromRequestParts<S> for Params {
     type Rejection = std::convert::Infallible;
 
-    async fn from_request_parts(parts: &mut axum::http::request::Parts, _: &S) -> Result<Self, Self::Rejection> {
+    async fn from_request_parts(
+        parts: &mut axum::http::request::Parts,
+        _: &S,
+    ) -> Result<Self, Self::Rejection> {
         let query = parts.uri.query().unwrap_or_default();
-        Ok(Self(url::form_urlencoded::parse(query.as_bytes()).into_owned().collect()))
+        Ok(Self(
+            url::form_urlencoded::parse(query.as_bytes())
+                .into_owned()
+                .collect(),
+        ))
     }
 }
 
@@ -222,11 +242,19 @@ mod tests {
         let described: Value = serde_json::from_str(OPENAPI).unwrap();
         let mut named = BTreeSet::new();
         for (path, methods) in described["paths"].as_object().unwrap() {
-            for method in methods.as_object().unwrap().keys().filter(|key| *key != "parameters") {
+            for method in methods
+                .as_object()
+                .unwrap()
+                .keys()
+                .filter(|key| *key != "parameters")
+            {
                 named.insert((method.clone(), path.clone()));
             }
         }
-        let routes: BTreeSet<_> = ROUTES.iter().map(|(m, p)| ((*m).to_owned(), format!("/api/v1{p}"))).collect();
+        let routes: BTreeSet<_> = ROUTES
+            .iter()
+            .map(|(m, p)| ((*m).to_owned(), format!("/api/v1{p}")))
+            .collect();
         assert_eq!(named, routes);
     }
 

@@ -1,9 +1,9 @@
 //! Paths of the log service. Every call carries the token of one log, which opens that log and no other.
 
 use axum::extract::{FromRequestParts, Query, State};
+use axum::http::StatusCode;
 use axum::http::header::{HOST, HeaderMap};
 use axum::http::request::Parts;
-use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{post, put};
 use axum::{Json, Router};
@@ -52,7 +52,10 @@ impl FromRequestParts<App> for Holder {
         let Query(names) = Query::<Names>::from_request_parts(parts, engine)
             .await
             .map_err(|_| LogRefusal::new(StatusCode::BAD_REQUEST, "the query does not read"))?;
-        let token = parts.headers.get(TOKEN_HEADER).and_then(|value| value.to_str().ok());
+        let token = parts
+            .headers
+            .get(TOKEN_HEADER)
+            .and_then(|value| value.to_str().ok());
         let known = names.account == engine.identity.account.as_str()
             && token.is_some_and(|token| engine.identity.is_log_token(token, &names.key));
         LogKey::parse(&names.key)
@@ -107,7 +110,10 @@ async fn upload(
 fn lines(body: &Read) -> Result<Vec<LogLine>, LogRefusal> {
     let read = |(number, row): (usize, &[u8])| {
         serde_json::from_slice(row).map_err(|error| {
-            LogRefusal::new(StatusCode::BAD_REQUEST, format!("row {} is not a log line: {error}", number + 1))
+            LogRefusal::new(
+                StatusCode::BAD_REQUEST,
+                format!("row {} is not a log line: {error}", number + 1),
+            )
         })
     };
     body.0
@@ -125,7 +131,9 @@ async fn link(State(engine): State<App>, Holder(key): Holder, headers: HeaderMap
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     // Where the caller reached us, as far as proxies on the way say.
     let scheme = text("x-forwarded-proto").unwrap_or("http");
-    let host = text("x-forwarded-host").or(text(HOST.as_str())).unwrap_or("localhost");
+    let host = text("x-forwarded-host")
+        .or(text(HOST.as_str()))
+        .unwrap_or("localhost");
     let query = url::form_urlencoded::Serializer::new(String::new())
         .append_pair("accountID", engine.identity.account.as_str())
         .append_pair("key", &key)
@@ -156,12 +164,21 @@ async fn upload_by_link(
         .is_upload_signature(&link.signature, &link.key, link.expires);
     let key = LogKey::parse(&link.key)
         .filter(|_| signed && link.expires > now())
-        .ok_or_else(|| LogRefusal::new(StatusCode::FORBIDDEN, "the upload link is not valid any more; ask for a new one"))?;
+        .ok_or_else(|| {
+            LogRefusal::new(
+                StatusCode::FORBIDDEN,
+                "the upload link is not valid any more; ask for a new one",
+            )
+        })?;
     engine.upload_log(&key.task, &lines(&body?)?).await?;
     Ok(StatusCode::OK)
 }
 
-async fn tail(State(engine): State<App>, Holder(key): Holder, headers: HeaderMap) -> Result<Response, LogRefusal> {
+async fn tail(
+    State(engine): State<App>,
+    Holder(key): Holder,
+    headers: HeaderMap,
+) -> Result<Response, LogRefusal> {
     logs::follow(engine, key.task, &headers).await.map_err(Into::into)
 }
 

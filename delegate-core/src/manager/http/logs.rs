@@ -32,7 +32,12 @@ pub(super) async fn whole(engine: App, task: TaskId) -> Result<Response, EngineE
     let source = match engine.log(&task).await? {
         Some(row) => row.source,
         // No log; but is there such a task?
-        None => engine.store().task(task.as_str()).await?.map(|_| 0).ok_or(EngineError::UnknownTask)?,
+        None => engine
+            .store()
+            .task(task.as_str())
+            .await?
+            .map(|_| 0)
+            .ok_or(EngineError::UnknownTask)?,
     };
     let pieces = stream::try_unfold(0, move |from| {
         let (engine, task) = (engine.clone(), task.clone());
@@ -165,7 +170,11 @@ impl Follower {
             .await?;
         let mut events = Vec::new();
         for (chunk, lines) in piece.chunks {
-            let seen = if chunk == self.place.chunk { self.place.line } else { 0 };
+            let seen = if chunk == self.place.chunk {
+                self.place.line
+            } else {
+                0
+            };
             for (line, text) in lines.lines().enumerate().skip(seen) {
                 let seen = Place {
                     source: self.place.source,

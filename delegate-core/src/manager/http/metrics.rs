@@ -17,14 +17,36 @@ pub(super) async fn show(State(engine): State<App>) -> Result<impl IntoResponse,
     let mut text = String::new();
     let mut gauge = |name: &str, help: &str, value: usize| {
         // Writing to a string does not fail.
-        let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}\n");
+        let _ = write!(
+            text,
+            "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}\n"
+        );
     };
-    gauge("delegate_manager_tasks_waiting", "Tasks waiting for a delegate.", waiting);
-    gauge("delegate_manager_tasks_running", "Tasks held by a delegate.", running);
-    gauge("delegate_manager_delegates_connected", "Delegates that showed life lately.", connected);
-    gauge("delegate_manager_delegates_registered", "Delegates known.", registered);
+    gauge(
+        "delegate_manager_tasks_waiting",
+        "Tasks waiting for a delegate.",
+        waiting,
+    );
+    gauge(
+        "delegate_manager_tasks_running",
+        "Tasks held by a delegate.",
+        running,
+    );
+    gauge(
+        "delegate_manager_delegates_connected",
+        "Delegates that showed life lately.",
+        connected,
+    );
+    gauge(
+        "delegate_manager_delegates_registered",
+        "Delegates known.",
+        registered,
+    );
     let name = "delegate_manager_tasks";
-    let _ = write!(text, "# HELP {name} Tasks kept, by status.\n# TYPE {name} gauge\n");
+    let _ = write!(
+        text,
+        "# HELP {name} Tasks kept, by status.\n# TYPE {name} gauge\n"
+    );
     for status in TaskStatus::ALL {
         let count = counts.get(status.as_str()).copied().unwrap_or(0);
         let _ = writeln!(text, "{name}{{status=\"{status}\"}} {count}");

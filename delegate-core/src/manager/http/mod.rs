@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::{StatusCode, Uri};
+use axum::http::StatusCode;
 use axum::routing::get;
 
 pub use api::ROUTES as API_ROUTES;
@@ -44,10 +44,10 @@ pub fn router(engine: Arc<Engine>) -> Router {
         .with_state(engine)
 }
 
-async fn unknown_path(uri: Uri) -> ApiRefusal {
+async fn unknown_path() -> ApiRefusal {
     ApiRefusal::new(
         StatusCode::NOT_FOUND,
         "NOT_FOUND",
-        format!("There is nothing at {}; /api/v1/openapi.json lists what there is.", uri.path()),
+        "There is nothing at this path; /api/v1/openapi.json lists what there is.",
     )
 }

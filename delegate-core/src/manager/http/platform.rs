@@ -25,7 +25,10 @@ pub(super) fn router(engine: &App) -> Router<App> {
     Router::new()
         .route(
             "/delegate-token-ng",
-            get(tokens).post(create_token).put(revoke_token).delete(delete_token),
+            get(tokens)
+                .post(create_token)
+                .put(revoke_token)
+                .delete(delete_token),
         )
         .route("/delegate-token-ng/delegate-groups", get(groups_of_token))
         .route("/delegate-setup/listDelegates", post(list_delegates))
@@ -72,14 +75,22 @@ fn required(value: Option<String>, name: &str) -> Result<String, Refusal> {
 }
 
 /// With a name, also the token's value.
-async fn tokens(State(engine): State<App>, Query(params): Query<Params>) -> Json<Envelope<Vec<TokenDetails>>> {
+async fn tokens(
+    State(engine): State<App>,
+    Query(params): Query<Params>,
+) -> Json<Envelope<Vec<TokenDetails>>> {
     let asked = |row: &TokenRow| {
         params.name.as_ref().is_none_or(|name| *name == row.name)
-            && params.status.as_ref().is_none_or(|status| status == token_status(row))
+            && params
+                .status
+                .as_ref()
+                .is_none_or(|status| status == token_status(row))
     };
     let rows = engine.tokens().into_iter().filter(asked);
     let with_value = params.name.is_some();
-    Json(Envelope::of(rows.map(|row| details(&engine, &row, with_value)).collect()))
+    Json(Envelope::of(
+        rows.map(|row| details(&engine, &row, with_value)).collect(),
+    ))
 }
 
 async fn create_token(
@@ -128,7 +139,10 @@ async fn groups_of_token(
     State(engine): State<App>,
     Query(params): Query<Params>,
 ) -> Result<Json<Envelope<Value>>, Refusal> {
-    let token = required(params.delegate_token_name.or(params.token_name), "delegateTokenName")?;
+    let token = required(
+        params.delegate_token_name.or(params.token_name),
+        "delegateTokenName",
+    )?;
     let of_token = |delegate: &DelegateView| delegate.token_name == token;
     let groups: Vec<Value> = groups(engine.delegates().into_iter().filter(of_token))
         .into_iter()
@@ -174,11 +188,21 @@ async fn list_delegates(
     body: Result<Read, BodyError>,
 ) -> Result<Json<Envelope<Vec<Value>>>, Refusal> {
     let body = body?;
-    let filter: Filter = if body.0.is_empty() { Filter::default() } else { body.json()? };
-    let name = filter.delegate_name.or(filter.delegate_group_identifier).filter(|name| !name.is_empty());
+    let filter: Filter = if body.0.is_empty() {
+        Filter::default()
+    } else {
+        body.json()?
+    };
+    let name = filter
+        .delegate_name
+        .or(filter.delegate_group_identifier)
+        .filter(|name| !name.is_empty());
     let asked = |delegate: &DelegateView| {
         name.as_ref().is_none_or(|name| *name == delegate.name)
-            && filter.host_name.as_ref().is_none_or(|host| host.is_empty() || *host == delegate.host_name)
+            && filter
+                .host_name
+                .as_ref()
+                .is_none_or(|host| host.is_empty() || *host == delegate.host_name)
             && filter.delegate_tags.iter().all(|tag| delegate.tags.contains(tag))
     };
     let of_status = |replicas: &Vec<DelegateView>| match filter.status.as_deref() {

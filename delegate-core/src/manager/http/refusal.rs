@@ -34,7 +34,10 @@ fn meaning(error: &EngineError) -> (StatusCode, &'static str, String) {
         EngineError::Full(error) => (
             StatusCode::SERVICE_UNAVAILABLE,
             "QUEUE_FULL",
-            format!("{}; try again when delegates have taken some.", sentence(error).trim_end_matches('.')),
+            format!(
+                "{}; try again when delegates have taken some.",
+                sentence(error).trim_end_matches('.')
+            ),
         ),
         EngineError::Token(error) => {
             let (status, code) = match error {

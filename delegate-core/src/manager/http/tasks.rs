@@ -16,7 +16,9 @@ use crate::manager::engine::{EngineError, timestamp};
 use crate::manager::ids::TaskId;
 use crate::manager::queue::{State as TaskState, Submission, Task};
 use crate::manager::store::TaskFilter;
-use crate::protocol::api::{Aborting, DEFAULT_TIMEOUT_MS, MAX_TIMEOUT_MS, Submitted, TaskPage, TaskStatus, TaskView};
+use crate::protocol::api::{
+    Aborting, DEFAULT_TIMEOUT_MS, MAX_TIMEOUT_MS, Submitted, TaskPage, TaskStatus, TaskView,
+};
 
 /// Longest name of a task kind.
 const MAX_KIND: usize = 128;
@@ -46,24 +48,40 @@ pub(super) async fn submit(
 fn read_submission(body: Value) -> Result<(Submission, String), ApiRefusal> {
     let Value::Object(mut fields) = body else {
         let message = format!("The body is {}, not an object with {FIELDS}.", kind_of(&body));
-        return Err(ApiRefusal::new(StatusCode::BAD_REQUEST, "INVALID_REQUEST", message));
+        return Err(ApiRefusal::new(
+            StatusCode::BAD_REQUEST,
+            "INVALID_REQUEST",
+            message,
+        ));
     };
     let kind = match fields.remove("type") {
         Some(Value::String(kind)) if is_kind(&kind) => kind,
         Some(Value::String(_)) => {
-            let message = format!(
-                "type has 1 to {MAX_KIND} letters, digits and underscores, such as SHELL_SCRIPT."
-            );
+            let message =
+                format!("type has 1 to {MAX_KIND} letters, digits and underscores, such as SHELL_SCRIPT.");
             return Err(ApiRefusal::field("type", message));
         }
-        Some(other) => return Err(ApiRefusal::field("type", format!("type is {}, not a string.", kind_of(&other)))),
-        None => return Err(ApiRefusal::field("type", "type is missing: the kind of task, such as SHELL_SCRIPT.")),
+        Some(other) => {
+            return Err(ApiRefusal::field(
+                "type",
+                format!("type is {}, not a string.", kind_of(&other)),
+            ));
+        }
+        None => {
+            return Err(ApiRefusal::field(
+                "type",
+                "type is missing: the kind of task, such as SHELL_SCRIPT.",
+            ));
+        }
     };
     let data = match fields.remove("data") {
         None => Value::Object(Map::new()),
         Some(data @ Value::Object(_)) => data,
         Some(other) => {
-            let message = format!("data is {}, not an object in the form of the task kind.", kind_of(&other));
+            let message = format!(
+                "data is {}, not an object in the form of the task kind.",
+                kind_of(&other)
+            );
             return Err(ApiRefusal::field("data", message));
         }
     };
@@ -99,7 +117,10 @@ fn read_selectors(value: Option<Value>) -> Result<Vec<String>, ApiRefusal> {
         }
     };
     if list.len() > MAX_SELECTORS {
-        let message = format!("selectors has {} entries; at most {MAX_SELECTORS} are taken.", list.len());
+        let message = format!(
+            "selectors has {} entries; at most {MAX_SELECTORS} are taken.",
+            list.len()
+        );
         return Err(ApiRefusal::field("selectors", message));
     }
     let read = |(at, value): (usize, Value)| {
@@ -126,25 +147,34 @@ fn read_bound(fields: &mut Map<String, Value>, name: &'static str) -> Result<Opt
     match value.as_u64() {
         Some(ms) if (1..=MAX_TIMEOUT_MS).contains(&ms) => Ok(Some(ms)),
         _ => {
-            let message = format!("{name} is a whole number of milliseconds from 1 to {MAX_TIMEOUT_MS} (seven days).");
+            let message =
+                format!("{name} is a whole number of milliseconds from 1 to {MAX_TIMEOUT_MS} (seven days).");
             Err(ApiRefusal::field(name, message))
         }
     }
 }
 
-pub(super) async fn show(State(engine): State<App>, Path(id): Path<String>) -> Result<Json<TaskView>, ApiRefusal> {
+pub(super) async fn show(
+    State(engine): State<App>,
+    Path(id): Path<String>,
+) -> Result<Json<TaskView>, ApiRefusal> {
     let found = engine.task(&id).await?;
     let mut shown = view(found.task);
     shown.reason = shown.reason.or(found.waiting_for);
     Ok(Json(shown))
 }
 
-pub(super) async fn list(State(engine): State<App>, mut params: Params) -> Result<Json<TaskPage>, ApiRefusal> {
+pub(super) async fn list(
+    State(engine): State<App>,
+    mut params: Params,
+) -> Result<Json<TaskPage>, ApiRefusal> {
     let filter = TaskFilter {
         status: params.take("status").map(|text| read_status(&text)).transpose()?,
         kind: params.take("type"),
         delegate: params.take("delegate_id"),
-        limit: params.take("limit").map_or(Ok(DEFAULT_PAGE), |text| read_limit(&text))?,
+        limit: params
+            .take("limit")
+            .map_or(Ok(DEFAULT_PAGE), |text| read_limit(&text))?,
         after: params.take("cursor").map(|text| read_cursor(&text)).transpose()?,
     };
     params.done()?;
@@ -181,7 +211,10 @@ fn read_cursor(text: &str) -> Result<(i64, String), ApiRefusal> {
         .ok_or_else(|| ApiRefusal::field("cursor", "cursor is the next_cursor of the page before."))
 }
 
-pub(super) async fn abort(State(engine): State<App>, Path(id): Path<String>) -> Result<Json<Aborting>, ApiRefusal> {
+pub(super) async fn abort(
+    State(engine): State<App>,
+    Path(id): Path<String>,
+) -> Result<Json<Aborting>, ApiRefusal> {
     let status = engine.abort(&id).await?;
     tracing::info!(task = id, %status, "abort asked for");
     Ok(Json(Aborting { id, status }))
@@ -283,7 +316,10 @@ mod tests {
             (json!({"type": "X", "timeout_ms": 0}), "timeout_ms"),
             (json!({"type": "X", "timeout_ms": -1}), "timeout_ms"),
             (json!({"type": "X", "timeout_ms": 1.5}), "timeout_ms"),
-            (json!({"type": "X", "timeout_ms": MAX_TIMEOUT_MS + 1}), "timeout_ms"),
+            (
+                json!({"type": "X", "timeout_ms": MAX_TIMEOUT_MS + 1}),
+                "timeout_ms",
+            ),
             (json!({"type": "X", "queue_timeout_ms": "5"}), "queue_timeout_ms"),
             (json!({"type": "X", "timout_ms": 5}), "timout_ms"),
         ] {
@@ -294,8 +330,13 @@ mod tests {
 
     #[test]
     fn what_is_left_out_has_its_default() {
-        let (task, data) = read_submission(json!({"type": "X", "timeout_ms": 5})).ok().unwrap();
-        assert_eq!((task.timeout_ms, task.queue_timeout_ms, data.as_str()), (5, 5, "{}"));
+        let (task, data) = read_submission(json!({"type": "X", "timeout_ms": 5}))
+            .ok()
+            .unwrap();
+        assert_eq!(
+            (task.timeout_ms, task.queue_timeout_ms, data.as_str()),
+            (5, 5, "{}")
+        );
         let (task, _) = read_submission(json!({"type": "X"})).ok().unwrap();
         assert_eq!(task.timeout_ms, DEFAULT_TIMEOUT_MS);
     }

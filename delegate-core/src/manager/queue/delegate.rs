@@ -1,6 +1,6 @@
 //! One registered delegate: what it can do, what it holds, and whether it lives.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::manager::ids::{DelegateId, Millis, TaskId};
 use crate::protocol::wire::DelegateParams;
@@ -25,6 +25,10 @@ pub const FORGET_AFTER_MS: Millis = 6 * 60 * 60_000;
 
 /// A waiting delegate gets an event again after this time, should it not have acted on it.
 pub const REOFFER_MS: Millis = 1_000;
+
+/// A delegate that gave no sign of running a task it was given is offered the task again after this time, and so on:
+/// the reply that gave it may have been lost. One that does run it knows the task and takes no notice.
+pub const CONFIRM_MS: Millis = 15_000;
 
 /// A delegate is told for this long to end a task that was ended without it.
 pub const STOP_ORDER_MS: Millis = 10 * 60_000;
@@ -52,6 +56,8 @@ pub struct Delegate {
     interval: Option<Millis>,
     /// Tasks it holds.
     pub running: BTreeSet<TaskId>,
+    /// Those of them that it gave no sign of running.
+    pub unconfirmed: HashSet<TaskId>,
     /// When each event was given to it last.
     pub offered: HashMap<TaskId, Millis>,
     /// Tasks it may still be running although they are over here, and until when it is told so.
@@ -72,6 +78,7 @@ impl Delegate {
             last_heartbeat: None,
             interval: None,
             running: BTreeSet::new(),
+            unconfirmed: HashSet::new(),
             offered: HashMap::new(),
             stops: HashMap::new(),
         }
@@ -97,8 +104,9 @@ impl Delegate {
 
     /// How long it may be silent before it counts as disconnected.
     pub fn silence_allowed(&self) -> Millis {
-        self.interval
-            .map_or(MAX_SILENCE_MS, |gap| (3 * gap).clamp(MIN_SILENCE_MS, MAX_SILENCE_MS))
+        self.interval.map_or(MAX_SILENCE_MS, |gap| {
+            (3 * gap).clamp(MIN_SILENCE_MS, MAX_SILENCE_MS)
+        })
     }
 
     /// Whether it has shown life lately.
@@ -143,7 +151,12 @@ mod tests {
 
     #[test]
     fn silence_is_judged_by_the_delegates_own_cadence() {
-        for (interval, allowed) in [(1_000, 30_000), (10_000, 30_000), (50_000, 150_000), (60_000, 180_000)] {
+        for (interval, allowed) in [
+            (1_000, 30_000),
+            (10_000, 30_000),
+            (50_000, 150_000),
+            (60_000, 180_000),
+        ] {
             let mut delegate = delegate();
             assert_eq!(delegate.silence_allowed(), MAX_SILENCE_MS, "unknown at first");
             delegate.heartbeat(interval);

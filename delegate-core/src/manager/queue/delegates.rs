@@ -21,7 +21,8 @@ impl Queue {
     /// a connected one, because two replicas under one identity would both run each task.
     pub fn register(&mut self, now: Millis, params: DelegateParams, token: &str) -> (DelegateId, Effects) {
         let same = |delegate: &&Delegate| {
-            delegate.params.delegate_name == params.delegate_name && delegate.params.host_name == params.host_name
+            delegate.params.delegate_name == params.delegate_name
+                && delegate.params.host_name == params.host_name
         };
         let own = self.delegates.get(params.delegate_id.as_str()).filter(same);
         let left = || {
@@ -86,7 +87,12 @@ impl Queue {
     }
 
     /// Sets how many tasks a delegate takes at once.
-    pub fn set_capacity(&mut self, now: Millis, id: &DelegateId, capacity: u32) -> Result<Effects, NotRegistered> {
+    pub fn set_capacity(
+        &mut self,
+        now: Millis,
+        id: &DelegateId,
+        capacity: u32,
+    ) -> Result<Effects, NotRegistered> {
         let delegate = self.delegates.get_mut(id).ok_or(NotRegistered)?;
         delegate.seen(now);
         delegate.params.task_capacity = Some(capacity);
@@ -99,7 +105,11 @@ impl Queue {
     /// Delegates of a revoked token see nothing any more. Their waiting calls are woken, to be refused.
     pub fn revoke(&mut self, token: &str) -> Effects {
         let mut effects = Effects::default();
-        for delegate in self.delegates.values_mut().filter(|delegate| delegate.token_name == token) {
+        for delegate in self
+            .delegates
+            .values_mut()
+            .filter(|delegate| delegate.token_name == token)
+        {
             delegate.token_active = false;
             effects.wake.push(delegate.id.clone());
         }

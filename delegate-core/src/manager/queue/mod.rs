@@ -16,7 +16,8 @@ mod transitions;
 use std::collections::{BTreeSet, HashMap};
 
 pub use delegate::{
-    Delegate, DEFAULT_CAPACITY, FORGET_AFTER_MS, LOST_AFTER_MS, MAX_SILENCE_MS, MIN_SILENCE_MS, REOFFER_MS, STOP_ORDER_MS,
+    CONFIRM_MS, DEFAULT_CAPACITY, Delegate, FORGET_AFTER_MS, LOST_AFTER_MS, MAX_SILENCE_MS, MIN_SILENCE_MS,
+    REOFFER_MS, STOP_ORDER_MS,
 };
 pub use delegates::NotRegistered;
 pub use offer::Offer;
@@ -94,7 +95,12 @@ impl Queue {
     /// Rebuilds the state from what the store kept.
     ///
     /// Delegates get the benefit of the doubt: silence counts from `now`, for it was the manager that was away.
-    pub fn restore(now: Millis, tasks: Vec<Task>, delegates: Vec<DelegateRow>, active_tokens: &[String]) -> Self {
+    pub fn restore(
+        now: Millis,
+        tasks: Vec<Task>,
+        delegates: Vec<DelegateRow>,
+        active_tokens: &[String],
+    ) -> Self {
         let mut queue = Self::default();
         for row in delegates {
             let mut delegate = Delegate::new(row.id.clone(), row.params, row.token_name, now);
@@ -107,6 +113,11 @@ impl Queue {
             queue.delegates.insert(row.id, delegate);
         }
         for task in tasks {
+            if let State::Running { by, .. } = &task.state
+                && let Some(delegate) = queue.delegates.get_mut(by)
+            {
+                delegate.unconfirmed.insert(task.id.clone());
+            }
             queue.insert(task);
         }
         queue
@@ -134,7 +145,10 @@ impl Queue {
 
     /// Number of running tasks.
     pub fn running(&self) -> usize {
-        self.delegates.values().map(|delegate| delegate.running.len()).sum()
+        self.delegates
+            .values()
+            .map(|delegate| delegate.running.len())
+            .sum()
     }
 
     /// When [`Queue::tick`] has to be called next for a task's sake.

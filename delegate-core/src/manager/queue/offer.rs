@@ -1,6 +1,6 @@
 //! Which events a delegate sees.
 
-use super::{Delegate, Queue, REOFFER_MS, State, Task};
+use super::{CONFIRM_MS, Delegate, Queue, REOFFER_MS, State, Task};
 use crate::manager::ids::{DelegateId, Millis, TaskId};
 
 use super::delegates::NotRegistered;
@@ -41,13 +41,17 @@ impl Queue {
         if delegate.token_active {
             self.collect_aborts(delegate, &mut offer);
             self.collect_tasks(delegate, &mut offer);
+            self.collect_unconfirmed(now, delegate, &mut offer);
         }
-        let ids: Vec<TaskId> = offer.aborts.iter().chain(&offer.tasks).map(|(id, _)| id.clone()).collect();
-        let due = |at: &Millis| at + REOFFER_MS;
-        offer.again_at = ids.iter().filter_map(|id| delegate.offered.get(id).map(due)).min();
-        offer.fresh = ids
+        let ids: Vec<TaskId> = offer
+            .aborts
             .iter()
-            .any(|id| delegate.offered.get(id).is_none_or(|at| due(at) <= now));
+            .chain(&offer.tasks)
+            .map(|(id, _)| id.clone())
+            .collect();
+        let due = |id: &TaskId| delegate.offered.get(id).map(|at| at + REOFFER_MS);
+        offer.again_at = ids.iter().filter_map(due).min();
+        offer.fresh = ids.iter().any(|id| due(id).is_none_or(|at| at <= now));
         if (offer.fresh || !patient)
             && let Some(delegate) = self.delegates.get_mut(id)
         {
@@ -61,7 +65,10 @@ impl Queue {
         self.delegates
             .values()
             .filter(|delegate| {
-                delegate.token_active && delegate.room() > 0 && delegate.is_connected(now) && self.is_for(delegate, task)
+                delegate.token_active
+                    && delegate.room() > 0
+                    && delegate.is_connected(now)
+                    && self.is_for(delegate, task)
             })
             .map(|delegate| delegate.id.clone())
             .collect()
@@ -80,10 +87,17 @@ impl Queue {
             format!(" with all of the selectors {}", task.selectors.join(", "))
         };
         if selected.is_empty() {
-            let passed = if task.excluded.is_empty() { "" } else { " that did not pass the task on" };
+            let passed = if task.excluded.is_empty() {
+                ""
+            } else {
+                " that did not pass the task on"
+            };
             return format!("There is no delegate{holding}{passed}.");
         }
-        let live: Vec<_> = selected.iter().filter(|delegate| delegate.is_connected(now)).collect();
+        let live: Vec<_> = selected
+            .iter()
+            .filter(|delegate| delegate.is_connected(now))
+            .collect();
         if live.is_empty() {
             return format!("No delegate{holding} is connected.");
         }
@@ -103,20 +117,37 @@ impl Queue {
     fn is_for(&self, delegate: &Delegate, task: &Task) -> bool {
         delegate.is_selected_for(task)
             && (delegate.supports(&task.kind)
-                || !self
-                    .delegates
-                    .values()
-                    .any(|other| other.token_active && other.is_selected_for(task) && other.supports(&task.kind)))
+                || !self.delegates.values().any(|other| {
+                    other.token_active && other.is_selected_for(task) && other.supports(&task.kind)
+                }))
     }
 
     fn collect_aborts(&self, delegate: &Delegate, offer: &mut Offer) {
         let asked = delegate.running.iter().filter_map(|id| {
             let task = self.tasks.get(id)?;
-            let aborting = matches!(task.state, State::Running { abort_asked: Some(_), .. });
+            let aborting = matches!(
+                task.state,
+                State::Running {
+                    abort_asked: Some(_),
+                    ..
+                }
+            );
             aborting.then(|| (id.clone(), task.kind.clone()))
         });
         let stopped = delegate.stops.keys().map(|id| (id.clone(), String::new()));
         offer.aborts = asked.chain(stopped).take(MAX_EVENTS).collect();
+    }
+
+    /// Runs of which the delegate may not know.
+    fn collect_unconfirmed(&self, now: Millis, delegate: &Delegate, offer: &mut Offer) {
+        let overdue = delegate.unconfirmed.iter().filter_map(|id| {
+            let task = self.tasks.get(id)?;
+            let held =
+                matches!(&task.state, State::Running { by, abort_asked: None, .. } if *by == delegate.id);
+            let quiet = delegate.offered.get(id).is_none_or(|at| at + CONFIRM_MS <= now);
+            (held && quiet).then(|| (id.clone(), task.kind.clone()))
+        });
+        offer.tasks.extend(overdue.take(MAX_EVENTS));
     }
 
     fn collect_tasks(&self, delegate: &Delegate, offer: &mut Offer) {

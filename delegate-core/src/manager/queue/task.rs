@@ -98,8 +98,12 @@ impl Answer {
     pub fn status(&self) -> Option<TaskStatus> {
         match (self.code, self.command) {
             (ResponseCode::RetryOnOtherDelegate, _) => None,
-            (ResponseCode::Failed, _) | (ResponseCode::Ok, CommandStatus::Failure) => Some(TaskStatus::Failed),
-            (ResponseCode::Ok, CommandStatus::Success | CommandStatus::Skipped) => Some(TaskStatus::Succeeded),
+            (ResponseCode::Failed, _) | (ResponseCode::Ok, CommandStatus::Failure) => {
+                Some(TaskStatus::Failed)
+            }
+            (ResponseCode::Ok, CommandStatus::Success | CommandStatus::Skipped) => {
+                Some(TaskStatus::Succeeded)
+            }
             (ResponseCode::Ok, CommandStatus::Timeout) => Some(TaskStatus::TimedOut),
             (ResponseCode::Ok, CommandStatus::Aborted) => Some(TaskStatus::Aborted),
         }
@@ -132,7 +136,9 @@ impl Task {
             State::Running {
                 since, abort_asked, ..
             } => {
-                let run = since.saturating_add(bound(self.timeout_ms)).saturating_add(RUN_GRACE_MS);
+                let run = since
+                    .saturating_add(bound(self.timeout_ms))
+                    .saturating_add(RUN_GRACE_MS);
                 Some(abort_asked.map_or(run, |asked| run.min(asked.saturating_add(ABORT_GRACE_MS))))
             }
             State::Ended(_) => None,

@@ -1,6 +1,9 @@
 //! What can happen to a task.
 
-use super::{ABORT_GRACE_MS, Answer, Effects, FORGET_AFTER_MS, LOST_AFTER_MS, MAX_ATTEMPTS, MAX_WAITING, Queue, STOP_ORDER_MS};
+use super::{
+    ABORT_GRACE_MS, Answer, Effects, FORGET_AFTER_MS, LOST_AFTER_MS, MAX_ATTEMPTS, MAX_WAITING, Queue,
+    STOP_ORDER_MS,
+};
 use super::{Changed, State, Task};
 use crate::manager::ids::{DelegateId, Millis, TaskId};
 use crate::protocol::api::TaskStatus;
@@ -125,10 +128,19 @@ impl Queue {
             };
         });
         if let Some(delegate) = self.delegates.get_mut(by) {
-            delegate.offered.remove(id);
+            delegate.offered.insert(id.into(), now);
+            delegate.unconfirmed.insert(id.into());
         }
         let (_, task) = changed.ok_or(AcquireError::UnknownTask)?;
         Ok(Effects::task(&task))
+    }
+
+    /// Notes that the holder of a task does run it.
+    pub fn confirm(&mut self, id: &str) {
+        let holder = self.tasks.get(id).and_then(|task| task.holder().cloned());
+        if let Some(delegate) = holder.and_then(|by| self.delegates.get_mut(&by)) {
+            delegate.unconfirmed.remove(id);
+        }
     }
 
     /// Takes a delegate's answer. Repeating it is fine and changes nothing.
@@ -168,7 +180,9 @@ impl Queue {
             ),
             None if task.attempts >= MAX_ATTEMPTS => (
                 TaskStatus::Failed,
-                Some(format!("{MAX_ATTEMPTS} delegates passed the task on; the last answer says why.")),
+                Some(format!(
+                    "{MAX_ATTEMPTS} delegates passed the task on; the last answer says why."
+                )),
             ),
             None => return Ok((Responded::Taken, self.pass_on(now, id, by))),
         };
@@ -182,7 +196,13 @@ impl Queue {
         let task = self.tasks.get(id).ok_or(AbortError)?;
         let effects = match &task.state {
             State::Ended(_) => Effects::default(),
-            State::Queued { .. } => self.end(now, id, TaskStatus::Aborted, Some("Aborted while waiting.".into()), None),
+            State::Queued { .. } => self.end(
+                now,
+                id,
+                TaskStatus::Aborted,
+                Some("Aborted while waiting.".into()),
+                None,
+            ),
             State::Running {
                 abort_asked: Some(_), ..
             } => Effects::default(),
@@ -234,6 +254,8 @@ impl Queue {
             delegate.stops.retain(|_, until| *until > now);
             let tasks = &self.tasks;
             delegate.offered.retain(|id, _| tasks.contains_key(id));
+            let running = &delegate.running;
+            delegate.unconfirmed.retain(|id| running.contains(id));
         }
         effects
     }
@@ -249,12 +271,18 @@ impl Queue {
                 let reason = self.why_waiting(now, task);
                 self.end(now, id.as_str(), TaskStatus::Expired, Some(reason), None)
             }
-            State::Running { abort_asked: Some(asked), .. } if *asked + ABORT_GRACE_MS <= now => {
+            State::Running {
+                abort_asked: Some(asked),
+                ..
+            } if *asked + ABORT_GRACE_MS <= now => {
                 let reason = format!("Its delegate did not end it within {} s.", ABORT_GRACE_MS / 1000);
                 self.end_unanswered(now, id.as_str(), TaskStatus::Aborted, reason)
             }
             State::Running { .. } => {
-                let reason = format!("Its delegate did not answer within the bound of {} ms and the grace after it.", task.timeout_ms);
+                let reason = format!(
+                    "Its delegate did not answer within the bound of {} ms and the grace after it.",
+                    task.timeout_ms
+                );
                 self.end_unanswered(now, id.as_str(), TaskStatus::TimedOut, reason)
             }
             State::Ended(_) => Effects::default(),
@@ -268,15 +296,25 @@ impl Queue {
         };
         let silence = now - delegate.last_seen;
         let lost = silence > LOST_AFTER_MS;
-        let revoked = if delegate.token_active { "" } else { " Its token was revoked." };
+        let revoked = if delegate.token_active {
+            ""
+        } else {
+            " Its token was revoked."
+        };
         let running: Vec<TaskId> = delegate.running.iter().cloned().collect();
         let mut effects = Effects::default();
         for id in running {
             let aborting = matches!(
                 self.tasks.get(&id).map(|task| &task.state),
-                Some(State::Running { abort_asked: Some(_), .. })
+                Some(State::Running {
+                    abort_asked: Some(_),
+                    ..
+                })
             );
-            let said = format!("Its delegate has not been heard of for {} s.{revoked}", silence / 1000);
+            let said = format!(
+                "Its delegate has not been heard of for {} s.{revoked}",
+                silence / 1000
+            );
             if aborting {
                 effects.absorb(self.end_unanswered(now, id.as_str(), TaskStatus::Aborted, said));
             } else if lost {

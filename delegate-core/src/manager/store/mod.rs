@@ -13,7 +13,7 @@ mod writer;
 pub use open::{OpenError, Target};
 pub use read::{Page, TaskFilter};
 pub use rows::{Change, Data, LogChunk, LogRow, TokenRow};
-pub use writer::{Commit, Room, Writer};
+pub use writer::{Commit, OnCommit, Room, Writer};
 
 use sqlx::AnyPool;
 

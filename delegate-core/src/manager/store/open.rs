@@ -25,6 +25,9 @@ const LOCK_NAME: &str = "manager.lock";
 /// Readers at once. SQLite needs few, PostgreSQL should not be crowded.
 const MAX_READERS: u32 = 4;
 
+/// How long a read waits for a database that is gone, or for a reader that is free.
+const READ_WAIT: Duration = Duration::from_secs(5);
+
 /// How long a start waits for the lock: a predecessor may just be ending, or PostgreSQL may not have noticed yet.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
 
@@ -76,7 +79,9 @@ pub enum OpenError {
         source: std::io::Error,
     },
     /// Another manager has it.
-    #[error("another manager is using {target}; stop it first, or choose another --data-dir or --database-url")]
+    #[error(
+        "another manager is using {target}; stop it first, or choose another --data-dir or --database-url"
+    )]
     InUse {
         /// The database.
         target: String,
@@ -90,7 +95,9 @@ pub enum OpenError {
         source: sqlx::Error,
     },
     /// It was written by a newer program, or by another one.
-    #[error("cannot bring {target} up to date: {source}; it may have been written by a newer version of this program")]
+    #[error(
+        "cannot bring {target} up to date: {source}; it may have been written by a newer version of this program"
+    )]
     Migrate {
         /// The database.
         target: String,
@@ -131,7 +138,7 @@ impl Store {
             .ok_or_else(|| failed(sqlx::Error::Configuration("its path is not valid".into())))?;
         let pool = AnyPoolOptions::new()
             .max_connections(MAX_READERS)
-            .acquire_timeout(Duration::from_secs(10))
+            .acquire_timeout(READ_WAIT)
             .after_connect(move |connection, _| Box::pin(prepare(connection, sqlite)))
             .connect_lazy(&url)
             .map_err(failed)?;
@@ -144,7 +151,9 @@ impl Store {
         let mut writing = loop {
             match store.connect_to_write().await {
                 Ok(Some(connection)) => break connection,
-                Ok(None) if waited.elapsed() < LOCK_WAIT => tokio::time::sleep(Duration::from_millis(200)).await,
+                Ok(None) if waited.elapsed() < LOCK_WAIT => {
+                    tokio::time::sleep(Duration::from_millis(200)).await
+                }
                 Ok(None) => return Err(OpenError::InUse { target: name }),
                 Err(error) => return Err(failed(error)),
             }

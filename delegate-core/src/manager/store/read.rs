@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use sqlx::{Any, QueryBuilder, Row as _};
+use sqlx::Row as _;
 
 use super::rows::{self, LogChunk, LogRow, TokenRow};
 use super::{Store, StoreError};
@@ -10,8 +10,23 @@ use crate::manager::ids::{Millis, TaskId};
 use crate::manager::queue::{DelegateRow, Task};
 use crate::protocol::api::TaskStatus;
 
-const SELECT_TASK: &str = "SELECT id, kind, selectors, timeout_ms, queue_timeout_ms, created_at, status, attempts, \
-    excluded, queued_at, delegate_id, delegate_name, started_at, abort_asked_at, finished_at, reason, response FROM tasks";
+/// All columns of a task but its data, and which tasks.
+macro_rules! select_task {
+    ($which:literal) => {
+        concat!(
+            "SELECT id, kind, selectors, timeout_ms, queue_timeout_ms, created_at, status, attempts, excluded, queued_at, ",
+            "delegate_id, delegate_name, started_at, abort_asked_at, finished_at, reason, response FROM tasks ",
+            $which
+        )
+    };
+}
+
+/// A filter that is not asked for is NULL. The place after which to go on is given in any case: far in the future, when
+/// it is the beginning.
+const LIST_TASKS: &str = select_task!(
+    "WHERE ($1 IS NULL OR status = $1) AND ($2 IS NULL OR kind = $2) AND ($3 IS NULL OR delegate_id = $3) \
+     AND (created_at < $4 OR (created_at = $4 AND id < $5)) ORDER BY created_at DESC, id DESC LIMIT $6"
+);
 
 /// Which tasks a list shows.
 #[derive(Debug, Clone, Default)]
@@ -40,9 +55,9 @@ pub struct Page {
 impl Store {
     /// Tasks that are not over.
     pub async fn open_tasks(&self) -> Result<Vec<Task>, StoreError> {
-        let mut query = QueryBuilder::<Any>::new(SELECT_TASK);
-        query.push(" WHERE status IN ('QUEUED', 'RUNNING')");
-        let rows = query.build().fetch_all(self.pool()).await?;
+        let rows = sqlx::query(select_task!("WHERE status IN ('QUEUED', 'RUNNING')"))
+            .fetch_all(self.pool())
+            .await?;
         rows.iter().map(rows::task).collect()
     }
 
@@ -64,7 +79,9 @@ impl Store {
 
     /// The manager's own settings.
     pub async fn settings(&self) -> Result<HashMap<String, String>, StoreError> {
-        let rows = sqlx::query("SELECT name, value FROM settings").fetch_all(self.pool()).await?;
+        let rows = sqlx::query("SELECT name, value FROM settings")
+            .fetch_all(self.pool())
+            .await?;
         rows.iter()
             .map(|row| Ok((row.try_get("name")?, row.try_get("value")?)))
             .collect()
@@ -72,9 +89,10 @@ impl Store {
 
     /// One task, whatever its status.
     pub async fn task(&self, id: &str) -> Result<Option<Task>, StoreError> {
-        let mut query = QueryBuilder::<Any>::new(SELECT_TASK);
-        query.push(" WHERE id = ").push_bind(id.to_owned());
-        let row = query.build().fetch_optional(self.pool()).await?;
+        let row = sqlx::query(select_task!("WHERE id = $1"))
+            .bind(id)
+            .fetch_optional(self.pool())
+            .await?;
         row.as_ref().map(rows::task).transpose()
     }
 
@@ -89,26 +107,17 @@ impl Store {
 
     /// A page of tasks, newest first.
     pub async fn list(&self, filter: &TaskFilter) -> Result<Page, StoreError> {
-        let mut query = QueryBuilder::<Any>::new(SELECT_TASK);
-        query.push(" WHERE 1 = 1");
-        if let Some(status) = filter.status {
-            query.push(" AND status = ").push_bind(status.as_str());
-        }
-        if let Some(kind) = &filter.kind {
-            query.push(" AND kind = ").push_bind(kind.clone());
-        }
-        if let Some(delegate) = &filter.delegate {
-            query.push(" AND delegate_id = ").push_bind(delegate.clone());
-        }
-        if let Some((at, id)) = &filter.after {
-            query.push(" AND (created_at < ").push_bind(*at);
-            query.push(" OR (created_at = ").push_bind(*at);
-            query.push(" AND id < ").push_bind(id.clone()).push("))");
-        }
-        // One more than asked for tells whether there are more.
-        query.push(" ORDER BY created_at DESC, id DESC LIMIT ");
-        query.push_bind(i64::from(filter.limit) + 1);
-        let rows = query.build().fetch_all(self.pool()).await?;
+        let (at, id) = filter.after.clone().unwrap_or((Millis::MAX, String::new()));
+        let rows = sqlx::query(LIST_TASKS)
+            .bind(filter.status.map(TaskStatus::as_str))
+            .bind(filter.kind.as_deref())
+            .bind(filter.delegate.as_deref())
+            .bind(at)
+            .bind(id)
+            // One more than asked for tells whether there are more.
+            .bind(i64::from(filter.limit) + 1)
+            .fetch_all(self.pool())
+            .await?;
         let mut tasks = rows.iter().map(rows::task).collect::<Result<Vec<_>, _>>()?;
         let more = tasks.len() > filter.limit as usize;
         tasks.truncate(filter.limit as usize);
@@ -127,10 +136,12 @@ impl Store {
 
     /// What is known of a task's log.
     pub async fn log(&self, task: &TaskId) -> Result<Option<LogRow>, StoreError> {
-        let row = sqlx::query("SELECT task_id, open, lines, bytes, next_chunk, source FROM logs WHERE task_id = $1")
-            .bind(task.as_str())
-            .fetch_optional(self.pool())
-            .await?;
+        let row = sqlx::query(
+            "SELECT task_id, open, lines, bytes, next_chunk, source FROM logs WHERE task_id = $1",
+        )
+        .bind(task.as_str())
+        .fetch_optional(self.pool())
+        .await?;
         row.as_ref().map(rows::log).transpose()
     }
 

@@ -109,7 +109,13 @@ pub struct LogChunk {
 
 impl std::fmt::Debug for LogChunk {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "LogChunk({}/{}, {} bytes)", self.source, self.chunk, self.lines.len())
+        write!(
+            f,
+            "LogChunk({}/{}, {} bytes)",
+            self.source,
+            self.chunk,
+            self.lines.len()
+        )
     }
 }
 

@@ -33,8 +33,7 @@ const PUT_LOG: &str = "INSERT INTO logs (task_id, open, lines, bytes, next_chunk
 const ADD_CHUNK: &str = "INSERT INTO log_chunks (task_id, source, chunk, lines) VALUES ($1, $2, $3, $4) \
     ON CONFLICT (task_id, source, chunk) DO UPDATE SET lines = excluded.lines";
 
-const PUT_SETTING: &str =
-    "INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+const PUT_SETTING: &str = "INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
 
 /// What ended before a time, the logs first: they are found by the tasks.
 const PURGE: [&str; 3] = [
@@ -57,33 +56,30 @@ pub(super) async fn change(connection: &mut AnyConnection, change: &Change) -> R
                 .await
                 .map(drop)
         }
-        Change::Queue(Changed::DelegateGone(id)) => {
-            sqlx::query("DELETE FROM delegates WHERE id = $1")
-                .bind(id.as_str())
-                .execute(connection)
-                .await
-                .map(drop)
-        }
+        Change::Queue(Changed::DelegateGone(id)) => sqlx::query("DELETE FROM delegates WHERE id = $1")
+            .bind(id.as_str())
+            .execute(connection)
+            .await
+            .map(drop),
         Change::Token(row) => token(connection, row).await,
-        Change::TokenGone(name) => {
-            sqlx::query("DELETE FROM tokens WHERE name = $1")
-                .bind(name)
-                .execute(connection)
-                .await
-                .map(drop)
-        }
+        Change::TokenGone(name) => sqlx::query("DELETE FROM tokens WHERE name = $1")
+            .bind(name)
+            .execute(connection)
+            .await
+            .map(drop),
         Change::Log(row, chunks) => log(connection, row, chunks).await,
-        Change::Setting(name, value) => {
-            sqlx::query(PUT_SETTING)
-                .bind(*name)
-                .bind(value)
-                .execute(connection)
-                .await
-                .map(drop)
-        }
+        Change::Setting(name, value) => sqlx::query(PUT_SETTING)
+            .bind(*name)
+            .bind(value)
+            .execute(connection)
+            .await
+            .map(drop),
         Change::Purge(before) => {
             for statement in PURGE {
-                sqlx::query(statement).bind(*before).execute(&mut *connection).await?;
+                sqlx::query(statement)
+                    .bind(*before)
+                    .execute(&mut *connection)
+                    .await?;
             }
             Ok(())
         }
@@ -106,12 +102,18 @@ async fn new_task(connection: &mut AnyConnection, task: &Task, data: &str) -> Re
 
 async fn task_state(connection: &mut AnyConnection, task: &Task) -> Result<(), sqlx::Error> {
     let columns = StateColumns::of(task);
-    let statement = if task.status().is_final() { END_TASK } else { UPDATE_TASK };
+    let statement = if task.status().is_final() {
+        END_TASK
+    } else {
+        UPDATE_TASK
+    };
     sqlx::query(statement)
         .bind(task.id.as_str())
         .bind(columns.status)
         .bind(i64::from(task.attempts))
-        .bind(json_list(task.excluded.iter().map(crate::manager::ids::DelegateId::as_str)))
+        .bind(json_list(
+            task.excluded.iter().map(crate::manager::ids::DelegateId::as_str),
+        ))
         .bind(columns.queued_at)
         .bind(columns.delegate_id)
         .bind(columns.delegate_name)
@@ -139,7 +141,11 @@ async fn delegate(connection: &mut AnyConnection, row: &DelegateRow) -> Result<(
 }
 
 async fn token(connection: &mut AnyConnection, row: &TokenRow) -> Result<(), sqlx::Error> {
-    let status = if row.revoked_at.is_some() { "REVOKED" } else { "ACTIVE" };
+    let status = if row.revoked_at.is_some() {
+        "REVOKED"
+    } else {
+        "ACTIVE"
+    };
     sqlx::query(PUT_TOKEN)
         .bind(&row.name)
         .bind(&row.uuid)

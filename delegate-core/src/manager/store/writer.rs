@@ -15,7 +15,7 @@ use super::rows::Change;
 use super::{Store, StoreError, write};
 
 /// How long a caller waits for its commit. It is told then that the change may or may not have been made.
-pub const COMMIT_WAIT: Duration = Duration::from_secs(10);
+pub(super) const COMMIT_WAIT: Duration = Duration::from_secs(10);
 
 /// Memory of changes that wait, in KiB.
 const MAX_WAITING_KIB: usize = 256 * 1024;
@@ -65,7 +65,11 @@ impl Commit {
 
 impl Writer {
     /// Starts the writing task on its connection. It ends when every [`Writer`] is gone and all is written.
-    pub fn start(store: Store, connection: AnyConnection, on_commit: OnCommit) -> (Self, tokio::task::JoinHandle<()>) {
+    pub fn start(
+        store: Store,
+        connection: AnyConnection,
+        on_commit: OnCommit,
+    ) -> (Self, tokio::task::JoinHandle<()>) {
         let (batches, receiver) = mpsc::unbounded_channel();
         let writer = Self {
             batches,
@@ -180,14 +184,13 @@ impl Loop {
     }
 
     async fn commit(&mut self, group: &[Batch]) -> Result<(), sqlx::Error> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => self
-                .store
-                .connect_to_write()
-                .await?
-                .ok_or_else(|| sqlx::Error::Protocol("another manager has taken over the database".into()))?,
-        };
+        let mut connection =
+            match self.connection.take() {
+                Some(connection) => connection,
+                None => self.store.connect_to_write().await?.ok_or_else(|| {
+                    sqlx::Error::Protocol("another manager has taken over the database".into())
+                })?,
+            };
         let mut transaction = connection.begin().await?;
         for change in group.iter().flat_map(|batch| &batch.changes) {
             if let Err(error) = write::change(&mut transaction, change).await {
@@ -211,7 +214,9 @@ fn is_refusal(error: &sqlx::Error) -> bool {
                 || error.is_foreign_key_violation()
                 || error.is_check_violation()
                 || matches!(error.kind(), sqlx::error::ErrorKind::NotNullViolation)
-                || error.code().is_some_and(|code| code.len() == 5 && code.starts_with("22"))
+                || error
+                    .code()
+                    .is_some_and(|code| code.len() == 5 && code.starts_with("22"))
         }
         sqlx::Error::Encode(_) => true,
         _ => false,
