@@ -43,7 +43,10 @@ impl Connection {
     /// A call got no answer, or none from the manager.
     pub(super) fn failed(&self, error: &dyn std::fmt::Display) {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if inner.failing_since.is_none() {
+        if inner.last_answer.is_none() {
+            // The registration tells this story.
+            debug!(%error, "the manager has not answered yet");
+        } else if inner.failing_since.is_none() {
             inner.failing_since = Some(Instant::now());
             warn!(%error, "the manager cannot be reached; trying until it can");
         } else {

@@ -209,7 +209,7 @@ impl Executor {
         slot.run_ended();
         let ending = ending(&response);
         self.status.metrics.task_ended(ending, began.elapsed());
-        info!(ending = ?ending, seconds = began.elapsed().as_secs_f32(), "ended");
+        info!(?ending, took = ?began.elapsed(), "ended");
         if let Some(worker) = log {
             if let Some(rest) = worker.close().await {
                 self.log_ends.spawn(rest);

@@ -60,13 +60,13 @@ async fn attempt(link: &Link, params: &DelegateParams) -> Result<Arc<str>, CallE
 
 async fn pause(backoff: &mut Backoff, failed: &CallError) {
     let pause = backoff.pause(failed.retry_after());
-    let (attempt, seconds) = (backoff.attempts(), pause.as_secs_f32());
+    let attempt = backoff.attempts();
     if attempt == 1 || attempt % REPORT_EVERY == 0 {
         if failed.verdict() == Verdict::Final {
             // Trying on is right all the same: a wrong route is often repaired on the manager's side.
-            error!(error = %failed, attempt, seconds, "the manager refuses to register this delegate; check MANAGER_HOST_AND_PORT and ACCOUNT_ID; trying again");
+            error!(error = %failed, attempt, next_in = ?pause, "the manager refuses to register this delegate; check MANAGER_HOST_AND_PORT and ACCOUNT_ID; trying again");
         } else {
-            warn!(error = %failed, attempt, seconds, "registration failed; trying again");
+            warn!(error = %failed, attempt, next_in = ?pause, "registration failed; trying again");
         }
     }
     tokio::time::sleep(pause).await;
