@@ -229,3 +229,55 @@ pub(super) type Raw = Pin<Box<dyn Duplex>>;
 pub(super) trait Duplex: AsyncRead + AsyncWrite + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Send> Duplex for T {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_port_that_is_taken_is_passed_over_and_the_range_is_kept() {
+        let taken = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let port = taken.local_addr().expect("an address").port();
+
+        let error = bind_tcp(Some(port..=port)).expect_err("the only port is taken");
+        assert!(
+            error.to_string().contains(&format!("ports {port} to {port}")),
+            "{error}"
+        );
+
+        let range = port..=port.saturating_add(100);
+        let bound = bind_tcp(Some(range.clone())).expect("one of them is free");
+        let address: SocketAddr = bound.address().parse().expect("an address");
+        assert_eq!(
+            (bound.network(), address.ip()),
+            ("tcp", Ipv4Addr::LOCALHOST.into())
+        );
+        assert!(
+            range.contains(&address.port()) && address.port() != port,
+            "{address}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_tcp_listener_takes_connections() {
+        let bound = bind_tcp(None).expect("a free port");
+        let address: SocketAddr = bound.address().parse().expect("an address");
+        let (ours, theirs) = tokio::join!(bound.accept(), tokio::net::TcpStream::connect(address));
+        assert!(ours.is_ok() && theirs.is_ok());
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn the_socket_goes_with_its_directory_even_while_someone_still_listens() {
+        let place = tempfile::tempdir().expect("a directory");
+        let env = HostEnv {
+            socket_dir: Some(place.path().to_owned()),
+            ..HostEnv::default()
+        };
+        let (bound, directory) = Bound::new(&env).expect("a socket");
+        assert!(Path::new(bound.address()).exists());
+        drop(directory);
+        assert_eq!(std::fs::read_dir(place.path()).expect("readable").count(), 0);
+        drop(bound);
+    }
+}
