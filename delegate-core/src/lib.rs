@@ -12,9 +12,9 @@ pub mod agent;
 pub mod cli;
 pub mod config;
 pub mod install;
-pub mod process;
 #[cfg(feature = "manager")]
 pub mod manager;
+pub mod process;
 pub mod protocol;
 mod secret;
 pub mod task;

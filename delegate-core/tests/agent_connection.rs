@@ -44,11 +44,21 @@ async fn registration_goes_on_until_it_succeeds_with_growing_pauses() {
     for (n, pair) in calls.windows(2).enumerate() {
         let pause = pair[1].at - pair[0].at;
         let longest = Duration::from_millis(500) * (1 << (n + 1)) + Duration::from_millis(100);
-        assert!((Duration::from_millis(500)..=longest).contains(&pause), "pause {n}: {pause:?}");
+        assert!(
+            (Duration::from_millis(500)..=longest).contains(&pause),
+            "pause {n}: {pause:?}"
+        );
     }
     let body = &calls[0].body;
-    assert_eq!(body["supportedTaskTypes"], json!(["AT_ONCE", "PANICS", "UNTIL_TOLD"]));
-    assert_eq!(body["delegateRandomToken"], Value::Null, "the raw secret is never sent");
+    assert_eq!(
+        body["supportedTaskTypes"],
+        json!(["AT_ONCE", "PANICS", "UNTIL_TOLD"])
+    );
+    assert_eq!(
+        body["delegateRandomToken"],
+        Value::Null,
+        "the raw secret is never sent"
+    );
     assert!(calls[0].authorization.starts_with("Delegate ey"));
     manager.called(Route::TaskEvents, 1).await;
     drained(agent).await;
@@ -77,7 +87,9 @@ async fn a_token_refused_at_registration_ends_the_agent_at_once() {
         manager.fail_always(Route::Register, Some(Fault::Status(401, code)));
         let agent = Running::start(&manager.url, kinds::registry().0, |_| ());
         let exit = agent.exit().await;
-        let Exit::TokenRefused { reason } = &exit else { panic!("{exit:?}") };
+        let Exit::TokenRefused { reason } = &exit else {
+            panic!("{exit:?}")
+        };
         assert!(reason.contains(code) && reason.contains("/register"), "{reason}");
         assert!(!exit.to_string().contains("ey"), "no token in it: {exit}");
         // An expired token is minted anew once; a refused one is not tried twice.
@@ -96,10 +108,16 @@ async fn heartbeats_keep_their_beat_through_faults() {
     for (n, beat) in beats.iter().enumerate() {
         let due = registered + Duration::from_secs(10) * u32::try_from(n + 1).unwrap();
         let late = beat.at.saturating_duration_since(due);
-        assert!(beat.at >= due - Duration::from_millis(50) && late < Duration::from_millis(500), "beat {n}: {late:?}");
+        assert!(
+            beat.at >= due - Duration::from_millis(50) && late < Duration::from_millis(500),
+            "beat {n}: {late:?}"
+        );
         assert_eq!(beat.body["delegateId"], "delegate-1");
     }
-    let stamps: Vec<_> = beats.iter().map(|beat| beat.body["lastHeartBeat"].as_i64().unwrap()).collect();
+    let stamps: Vec<_> = beats
+        .iter()
+        .map(|beat| beat.body["lastHeartBeat"].as_i64().unwrap())
+        .collect();
     assert!(stamps.is_sorted());
     drained(agent).await;
 }
@@ -125,9 +143,19 @@ async fn a_manager_that_does_not_wait_is_asked_every_three_seconds_with_jitter()
     let polls = manager.called(Route::TaskEvents, 30).await;
     let pauses: Vec<_> = polls.windows(2).map(|pair| pair[1].at - pair[0].at).collect();
     for pause in &pauses {
-        assert!((Duration::from_millis(2400)..Duration::from_millis(3700)).contains(pause), "{pause:?}");
+        assert!(
+            (Duration::from_millis(2400)..Duration::from_millis(3700)).contains(pause),
+            "{pause:?}"
+        );
     }
-    assert!(pauses.iter().max().unwrap().abs_diff(*pauses.iter().min().unwrap()) > Duration::from_millis(200));
+    assert!(
+        pauses
+            .iter()
+            .max()
+            .unwrap()
+            .abs_diff(*pauses.iter().min().unwrap())
+            > Duration::from_millis(200)
+    );
     drained(agent).await;
 }
 
@@ -142,13 +170,19 @@ async fn a_manager_that_has_forgotten_us_is_registered_with_anew() {
         manager
             .until("the new id is used", |manager| {
                 let polls = manager.calls(Route::TaskEvents);
-                polls.last().filter(|poll| poll.path.contains("/delegate-2/")).map(drop)
+                polls
+                    .last()
+                    .filter(|poll| poll.path.contains("/delegate-2/"))
+                    .map(drop)
             })
             .await;
         manager
             .until("the new id beats", |manager| {
                 let beats = manager.calls(Route::Heartbeat);
-                beats.last().filter(|beat| beat.body["delegateId"] == "delegate-2").map(drop)
+                beats
+                    .last()
+                    .filter(|beat| beat.body["delegateId"] == "delegate-2")
+                    .map(drop)
             })
             .await;
         drained(agent).await;
@@ -163,7 +197,10 @@ async fn an_expired_token_is_minted_anew_and_nobody_notices() {
     manager.fail(Route::Heartbeat, [Fault::Status(401, "EXPIRED_TOKEN")]);
     let beats = manager.called(Route::Heartbeat, 3).await;
     assert_ne!(beats[2].authorization, before);
-    assert!(beats[2].at - beats[1].at < Duration::from_secs(1), "repeated at once");
+    assert!(
+        beats[2].at - beats[1].at < Duration::from_secs(1),
+        "repeated at once"
+    );
     manager.offer("t", "AT_ONCE", json!({}));
     manager.answered("t").await;
     drained(agent).await;
@@ -191,7 +228,10 @@ async fn a_token_refused_for_a_minute_ends_the_agent_after_its_running_work() {
     assert!(agent.get("/api/health").await.1.contains("\"draining\":true"));
     gate.send_replace(true);
     let exit = agent.exit().await;
-    assert!(matches!(&exit, Exit::TokenRefused { reason } if reason.contains("revoked")), "{exit:?}");
+    assert!(
+        matches!(&exit, Exit::TokenRefused { reason } if reason.contains("revoked")),
+        "{exit:?}"
+    );
     assert_eq!(runs.count(), 1, "nothing new was taken");
 }
 
@@ -215,14 +255,26 @@ async fn an_outage_shows_in_the_metrics_and_so_does_its_end() {
     let _watchdog = Watchdog::start("outage");
     let (manager, agent) = started().await;
     let metric = |text: &str, name: &str| -> String {
-        let line = text.lines().find(|line| line.starts_with(&format!("io_harness_custom_metric_{name} ")));
-        line.unwrap_or_else(|| panic!("{name} in {text}")).rsplit(' ').next().unwrap().to_owned()
+        let line = text
+            .lines()
+            .find(|line| line.starts_with(&format!("io_harness_custom_metric_{name} ")));
+        line.unwrap_or_else(|| panic!("{name} in {text}"))
+            .rsplit(' ')
+            .next()
+            .unwrap()
+            .to_owned()
     };
-    assert_eq!(metric(&agent.get("/api/metrics").await.1, "delegate_connected"), "1");
+    assert_eq!(
+        metric(&agent.get("/api/metrics").await.1, "delegate_connected"),
+        "1"
+    );
     manager.refuse_all(Some(&Fault::Page(502)));
     let beats = manager.calls(Route::Heartbeat).len();
     manager.called(Route::Heartbeat, beats + 6).await;
-    assert_eq!(metric(&agent.get("/api/metrics").await.1, "delegate_connected"), "0");
+    assert_eq!(
+        metric(&agent.get("/api/metrics").await.1, "delegate_connected"),
+        "0"
+    );
     manager.refuse_all(None);
     manager.offer("t", "AT_ONCE", json!({}));
     manager.answered("t").await;

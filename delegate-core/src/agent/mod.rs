@@ -43,8 +43,8 @@ mod report;
 mod shutdown;
 mod status;
 
-use std::path::Path;
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 

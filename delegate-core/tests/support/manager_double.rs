@@ -119,7 +119,13 @@ impl ManagerDouble {
 
     /// Answers every call about the delegate with this.
     pub(crate) fn refuse_all(&self, fault: Option<&Fault>) {
-        for route in [Route::Register, Route::Heartbeat, Route::TaskEvents, Route::Acquire, Route::Respond] {
+        for route in [
+            Route::Register,
+            Route::Heartbeat,
+            Route::TaskEvents,
+            Route::Acquire,
+            Route::Respond,
+        ] {
             self.fail_always(route, fault.cloned());
         }
     }
@@ -152,7 +158,12 @@ impl ManagerDouble {
 
     pub(crate) fn calls(&self, route: Route) -> Vec<Call> {
         let inner = self.inner.lock().unwrap();
-        inner.calls.iter().filter(|call| call.route == route).cloned().collect()
+        inner
+            .calls
+            .iter()
+            .filter(|call| call.route == route)
+            .cloned()
+            .collect()
     }
 
     /// Answers to a task, as they came in.
@@ -187,16 +198,22 @@ impl ManagerDouble {
 
     /// Waits for the first answer to a task.
     pub(crate) async fn answered(&self, id: &str) -> Value {
-        self.until("a task is answered", |this| this.answers(id).into_iter().next()).await
+        self.until("a task is answered", |this| this.answers(id).into_iter().next())
+            .await
     }
 
     /// The text of a log, in the order of arrival.
     pub(crate) fn log_text(&self) -> String {
-        let lines = self.calls(Route::LogAppend).into_iter().flat_map(|call| match call.body {
-            Value::Array(lines) => lines,
-            _ => Vec::new(),
-        });
-        lines.map(|line| line["out"].as_str().unwrap().to_owned()).collect()
+        let lines = self
+            .calls(Route::LogAppend)
+            .into_iter()
+            .flat_map(|call| match call.body {
+                Value::Array(lines) => lines,
+                _ => Vec::new(),
+            });
+        lines
+            .map(|line| line["out"].as_str().unwrap().to_owned())
+            .collect()
     }
 }
 
@@ -238,9 +255,19 @@ async fn serve(State(this): State<ManagerDouble>, request: Request<Body>) -> Res
         // What the agent sent is remembered in any case; whether it counts as taken is the fault's matter.
         let counts = !matches!(
             (route, &fault),
-            (Route::Respond | Route::LogAppend, Some(Fault::Status(..) | Fault::Page(_) | Fault::CutOff | Fault::Silence))
+            (
+                Route::Respond | Route::LogAppend,
+                Some(Fault::Status(..) | Fault::Page(_) | Fault::CutOff | Fault::Silence)
+            )
         );
-        let call = if counts { call } else { Call { route: Route::Other, ..call } };
+        let call = if counts {
+            call
+        } else {
+            Call {
+                route: Route::Other,
+                ..call
+            }
+        };
         inner.calls.push(call);
         fault
     });
@@ -252,7 +279,12 @@ async fn serve(State(this): State<ManagerDouble>, request: Request<Body>) -> Res
         }
         Some(Fault::Page(status)) => {
             let html = [("content-type", "text/html")];
-            return (StatusCode::from_u16(status).unwrap(), html, "<html>Bad Gateway</html>").into_response();
+            return (
+                StatusCode::from_u16(status).unwrap(),
+                html,
+                "<html>Bad Gateway</html>",
+            )
+                .into_response();
         }
         Some(Fault::CutOff) => return cut_off(),
         Some(Fault::Late(by)) => tokio::time::sleep(by).await,
@@ -269,7 +301,9 @@ async fn serve(State(this): State<ManagerDouble>, request: Request<Body>) -> Res
 fn body_of(body: &Bytes) -> Value {
     serde_json::from_slice(body).unwrap_or_else(|_| {
         let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        lines.map(|line| serde_json::from_slice(line).unwrap_or(Value::Null)).collect()
+        lines
+            .map(|line| serde_json::from_slice(line).unwrap_or(Value::Null))
+            .collect()
     })
 }
 
@@ -323,7 +357,10 @@ async fn poll(this: &ManagerDouble, uri: &axum::http::Uri) -> Response {
     let mut changed = this.changed.subscribe();
     let events = |this: &ManagerDouble| {
         let inner = this.inner.lock().unwrap();
-        let aborts = inner.aborts.iter().map(|id| json!({"eventType": "DelegateTaskAbortEvent", "delegateTaskId": id}));
+        let aborts = inner
+            .aborts
+            .iter()
+            .map(|id| json!({"eventType": "DelegateTaskAbortEvent", "delegateTaskId": id}));
         let events: Vec<Value> = aborts.chain(inner.offered.iter().cloned()).collect();
         (events, inner.impatient)
     };

@@ -249,10 +249,10 @@ impl Writer {
             sync |= record.must_reach_the_disk();
             kept.push((record, line));
         }
-        let written =
-            self.file
-                .write_all(&bytes)
-                .and_then(|()| if sync { self.file.sync_data() } else { Ok(()) });
+        let written = self
+            .file
+            .write_all(&bytes)
+            .and_then(|()| if sync { self.file.sync_data() } else { Ok(()) });
         if let Err(error) = written {
             // A torn line would swallow the next one.
             let _ = self.file.set_len(self.length);

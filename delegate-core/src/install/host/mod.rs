@@ -192,7 +192,13 @@ pub fn install(spec: &HostSpec) -> Result<Change, HostError> {
         _ => service::version_of(&layout.program())?,
     };
     let env_changed = files::replace(&layout.env_file(), env_file(spec).as_bytes(), 0o600)?;
-    let record = Record { version, binary_digest, source, installed, ..claim(spec) };
+    let record = Record {
+        version,
+        binary_digest,
+        source,
+        installed,
+        ..claim(spec)
+    };
     let unit_changed = service::write_definition(&record, &layout, spec.config.grace_period)?;
     let moved = previous.as_ref().is_some_and(|old| old.service != record.service);
     if let Some(old) = previous.as_ref().filter(|_| moved) {

@@ -255,7 +255,10 @@ fn pause() {
 
 /// Asks a program for its version, which also shows that it runs on this machine and is a delegate.
 pub(super) fn version_of(program: &Path) -> Result<String, HostError> {
-    let failed = |problem: String| HostError::Program { path: program.to_owned(), problem };
+    let failed = |problem: String| HostError::Program {
+        path: program.to_owned(),
+        problem,
+    };
     let output = Command::new(program)
         .arg("--version")
         .env_clear()
@@ -265,7 +268,9 @@ pub(super) fn version_of(program: &Path) -> Result<String, HostError> {
     let text = String::from_utf8_lossy(&output.stdout);
     match text.trim().strip_prefix("harness-delegate ") {
         Some(version) if output.status.success() => Ok(version.to_owned()),
-        _ => Err(failed("it does not answer --version as harness-delegate does".to_owned())),
+        _ => Err(failed(
+            "it does not answer --version as harness-delegate does".to_owned(),
+        )),
     }
 }
 
