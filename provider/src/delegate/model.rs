@@ -19,7 +19,6 @@ impl Serialize for StateSecret {
 
 /// The resource.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the schema describes every attribute")]
 pub struct Model {
     pub name: String,
     pub account_id: Option<String>,
@@ -57,7 +56,6 @@ pub struct Model {
 
 /// A Secret of the owner that holds the token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the schema describes every attribute")]
 pub struct TokenSecret {
     pub name: String,
     pub key: Option<String>,
@@ -65,7 +63,6 @@ pub struct TokenSecret {
 
 /// Kubernetes resources of the container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the schema describes every attribute")]
 pub struct Resources {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests: Option<BTreeMap<String, String>>,
@@ -75,7 +72,6 @@ pub struct Resources {
 
 /// A forward proxy.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the schema describes every attribute")]
 pub struct Proxy {
     pub host: String,
     pub port: u16,
@@ -87,7 +83,6 @@ pub struct Proxy {
 
 /// Mutual TLS towards the manager.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the schema describes every attribute")]
 pub struct Mtls {
     pub secret_name: Option<String>,
     pub certificate_file: Option<String>,
@@ -96,7 +91,6 @@ pub struct Mtls {
 
 /// Extra certificate authorities.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the schema describes every attribute")]
 pub struct CaBundle {
     pub secret_name: Option<String>,
     pub directory: Option<String>,
@@ -104,7 +98,6 @@ pub struct CaBundle {
 
 /// As a Helm release.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the schema describes every attribute")]
 pub struct Helm {
     pub namespace: Option<String>,
     pub create_namespace: Option<bool>,
@@ -115,7 +108,6 @@ pub struct Helm {
 
 /// Another chart than the embedded one.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the schema describes every attribute")]
 pub struct Chart {
     pub repository: Option<String>,
     pub name: Option<String>,
@@ -125,7 +117,6 @@ pub struct Chart {
 
 /// As a service of this machine.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the schema describes every attribute")]
 pub struct Host {
     pub binary: Option<String>,
     pub directory: Option<String>,
@@ -135,7 +126,6 @@ pub struct Host {
 
 /// The cluster, when it is not the provider's. Holds no credentials: those would stay in the state.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the schema describes every attribute")]
 pub struct Kubernetes {
     pub config_path: Option<String>,
     pub config_paths: Option<Vec<String>>,
@@ -144,7 +134,6 @@ pub struct Kubernetes {
 
 /// How far an apply waits.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the schema describes every attribute")]
 pub struct Wait {
     pub until: Option<String>,
     pub timeout: Option<String>,
@@ -152,7 +141,6 @@ pub struct Wait {
 
 /// How long an operation may take.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the schema describes every attribute")]
 pub struct Timeouts {
     pub create: Option<String>,
     pub update: Option<String>,
