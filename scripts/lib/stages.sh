@@ -2,7 +2,6 @@
 # Running stages, counting what they found, and the table at the end. Needs lib/env.sh, lib/steps.sh. LOGS is a folder.
 
 PASSED=0 FAILED=0 SKIPPED=0
-# shellcheck disable=SC2034 # scripts/test asks what became of a stage
 declare -A RESULT=()
 ROWS=()
 
@@ -27,6 +26,7 @@ run_stage() {
     "count_$way" "$log" "$status"
     [[ $failed -eq 0 ]] || result=FAILED
   fi
+  # shellcheck disable=SC2034 # scripts/test asks what became of a stage
   RESULT[$name]=$result
   PASSED=$((PASSED + passed)) FAILED=$((FAILED + failed)) SKIPPED=$((SKIPPED + skipped))
   ROWS+=("$(printf '%-24s %-8s %6s passed %4s failed %4s skipped %8s s' "$name" "$result" "$passed" "$failed" "$skipped" "$(seconds_since "$started")")")
