@@ -202,7 +202,7 @@ impl From<ValueError> for Diagnostic {
                     .to_owned()
             }
             _ if error.path.is_root() => sentence(&error.to_string()),
-            _ => format!("{}.", error),
+            _ => format!("{error}."),
         };
         Self::error("Unsuitable value", detail).at(error.path)
     }

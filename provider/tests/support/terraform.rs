@@ -29,7 +29,7 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 /// How long one run of Terraform may take. Far above what any takes; below what a person waits.
-pub const PATIENCE: Duration = Duration::from_secs(180);
+pub const PATIENCE: Duration = Duration::from_mins(3);
 
 /// A directory with a configuration, and how Terraform is run in it.
 pub struct Terraform {

@@ -172,7 +172,7 @@ impl<P: Provider> Service for ProviderServer<P> {
         request: Request<pb::upgrade_resource_state::Request>,
     ) -> Result<Response<pb::upgrade_resource_state::Response>, Status> {
         let request = request.into_inner();
-        let call = resource::upgrade::state(self, &request);
+        let call = async { resource::upgrade::state(self, &request) };
         call!(
             self,
             "UpgradeResourceState",
@@ -187,7 +187,7 @@ impl<P: Provider> Service for ProviderServer<P> {
         request: Request<pb::upgrade_resource_identity::Request>,
     ) -> Result<Response<pb::upgrade_resource_identity::Response>, Status> {
         let request = request.into_inner();
-        let call = resource::upgrade::identity(self, &request);
+        let call = async { resource::upgrade::identity(self, &request) };
         call!(
             self,
             "UpgradeResourceIdentity",
@@ -259,7 +259,7 @@ impl<P: Provider> Service for ProviderServer<P> {
         request: Request<pb::move_resource_state::Request>,
     ) -> Result<Response<pb::move_resource_state::Response>, Status> {
         let request = request.into_inner();
-        let call = resource::moved::call(self, &request);
+        let call = async { resource::moved::call(self, &request) };
         call!(
             self,
             "MoveResourceState",
@@ -274,7 +274,7 @@ impl<P: Provider> Service for ProviderServer<P> {
         request: Request<pb::generate_resource_config::Request>,
     ) -> Result<Response<pb::generate_resource_config::Response>, Status> {
         let request = request.into_inner();
-        let call = resource::generate::call(self, &request);
+        let call = async { resource::generate::call(self, &request) };
         call!(
             self,
             "GenerateResourceConfig",

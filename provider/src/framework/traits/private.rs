@@ -51,16 +51,14 @@ impl Private {
         if bytes.is_empty() {
             return Self::new();
         }
-        match serde_json::from_slice(bytes) {
-            Ok(map) => Self(map),
-            Err(_) => {
-                tracing::warn!(
-                    bytes = bytes.len(),
-                    "private state is not ours and is read as empty"
-                );
-                Self::new()
-            }
+        if let Ok(map) = serde_json::from_slice(bytes) {
+            return Self(map);
         }
+        tracing::warn!(
+            bytes = bytes.len(),
+            "private state is not ours and is read as empty"
+        );
+        Self::new()
     }
 
     pub(crate) fn to_wire(&self) -> Result<Bytes, Diagnostics> {

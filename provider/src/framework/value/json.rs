@@ -20,12 +20,12 @@ pub enum Shape {
 
 /// The value of type `ty` in this JSON text.
 pub fn decode(json: &[u8], ty: &Type, shape: Shape) -> Result<Value, ValueError> {
-    let raw: &RawValue = serde_json::from_slice(json).map_err(malformed)?;
+    let raw: &RawValue = serde_json::from_slice(json).map_err(|error| malformed(&error))?;
     Decoder { shape }.value(raw.get(), ty, 0)
 }
 
 /// The error of the JSON parser, without the excerpt it might hold.
-fn malformed(error: serde_json::Error) -> ValueError {
+fn malformed(error: &serde_json::Error) -> ValueError {
     let what = match error.classify() {
         serde_json::error::Category::Eof => "it ends early",
         serde_json::error::Category::Data => "another type",
@@ -192,7 +192,7 @@ impl Kind {
 }
 
 fn parse<'a, T: Deserialize<'a>>(raw: &'a str) -> Result<T, ValueError> {
-    serde_json::from_str(raw).map_err(malformed)
+    serde_json::from_str(raw).map_err(|error| malformed(&error))
 }
 
 fn text(raw: &str) -> Result<String, ValueError> {

@@ -58,7 +58,7 @@ impl Number {
     /// Negative infinity.
     pub const NEG_INFINITY: Self = Self(Repr::Infinite { negative: true });
 
-    fn from_decimal(decimal: BigDecimal) -> Result<Self, NumberError> {
+    fn from_decimal(decimal: &BigDecimal) -> Result<Self, NumberError> {
         let decimal = decimal.normalized();
         let (digits, scale) = decimal.as_bigint_and_exponent();
         if scale.unsigned_abs() > MAX_EXPONENT.unsigned_abs() || digits.bits() > 4 * MAX_NUMBER_TEXT as u64 {
@@ -83,7 +83,7 @@ impl Number {
                 negative: float < 0.0,
             }));
         }
-        Self::from_decimal(BigDecimal::try_from(float).map_err(|_| NumberError::NotANumber)?)
+        Self::from_decimal(&BigDecimal::try_from(float).map_err(|_| NumberError::NotANumber)?)
     }
 
     /// The shortest decimal that reads back as this float: `0.1` becomes 0.1, which is what a person means by it.
@@ -178,7 +178,7 @@ impl FromStr for Number {
                 return Err(NumberError::TooLong);
             }
         }
-        Self::from_decimal(text.parse::<BigDecimal>().map_err(|_| NumberError::Syntax)?)
+        Self::from_decimal(&text.parse::<BigDecimal>().map_err(|_| NumberError::Syntax)?)
     }
 }
 
@@ -353,7 +353,7 @@ mod tests {
             Number::from(0),
         ];
         numbers.sort();
-        let texts: Vec<String> = numbers.iter().map(|n| n.to_string()).collect();
+        let texts: Vec<String> = numbers.iter().map(ToString::to_string).collect();
         assert_eq!(texts[0], "-Inf");
         assert_eq!(texts[2..5], ["0", "0.5", "1"]);
         assert_eq!(texts[6], "Inf");

@@ -88,8 +88,9 @@ impl Type {
             here = match (here, step) {
                 (Self::Dynamic, _) => return Some(here),
                 (Self::Object(attributes), Step::Attribute(name)) => attributes.get(name)?,
-                (Self::Map(element), Step::Key(_) | Step::Attribute(_)) => element,
-                (Self::List(element), Step::Index(_)) | (Self::Set(element), Step::Element) => element,
+                (Self::Map(element), Step::Key(_) | Step::Attribute(_))
+                | (Self::List(element), Step::Index(_))
+                | (Self::Set(element), Step::Element) => element,
                 (Self::Tuple(elements), Step::Index(index)) => elements.get(*index)?,
                 _ => return None,
             };

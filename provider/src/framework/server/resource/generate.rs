@@ -8,7 +8,7 @@ use crate::framework::server::ProviderServer;
 use crate::framework::traits::Provider;
 use crate::plugin::proto::tfplugin6::generate_resource_config::{Request, Response};
 
-pub(in crate::framework::server) async fn call<P: Provider>(
+pub(in crate::framework::server) fn call<P: Provider>(
     server: &ProviderServer<P>,
     request: &Request,
 ) -> Result<Response, Diagnostics> {

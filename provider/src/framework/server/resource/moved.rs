@@ -8,7 +8,7 @@ use crate::framework::traits::{MoveRequest, Provider};
 use crate::framework::value::Value;
 use crate::plugin::proto::tfplugin6::move_resource_state::{Request, Response};
 
-pub(in crate::framework::server) async fn call<P: Provider>(
+pub(in crate::framework::server) fn call<P: Provider>(
     server: &ProviderServer<P>,
     request: &Request,
 ) -> Result<Response, Diagnostics> {

@@ -12,7 +12,7 @@ use crate::framework::value::{ValueError, json};
 use crate::plugin::proto::tfplugin6 as pb;
 use crate::plugin::proto::tfplugin6::{upgrade_resource_identity, upgrade_resource_state};
 
-pub(in crate::framework::server) async fn state<P: Provider>(
+pub(in crate::framework::server) fn state<P: Provider>(
     server: &ProviderServer<P>,
     request: &upgrade_resource_state::Request,
 ) -> Result<upgrade_resource_state::Response, Diagnostics> {
@@ -60,7 +60,7 @@ fn upgrade<D: Send + Sync + 'static>(
     Ok(upgraded.to_string().into())
 }
 
-pub(in crate::framework::server) async fn identity<P: Provider>(
+pub(in crate::framework::server) fn identity<P: Provider>(
     server: &ProviderServer<P>,
     request: &upgrade_resource_identity::Request,
 ) -> Result<upgrade_resource_identity::Response, Diagnostics> {

@@ -132,9 +132,8 @@ impl<'a> Reader<'a> {
             return Err(mismatch(&Type::Dynamic, marker));
         }
         let marker = self.marker()?;
-        let json = match self.bytes(marker)? {
-            Some(bytes) => bytes,
-            None => return Err(ValueError::malformed("a value of any type without its type")),
+        let Some(json) = self.bytes(marker)? else {
+            return Err(ValueError::malformed("a value of any type without its type"));
         };
         let ty = Type::from_json_slice(json).map_err(ValueError::malformed)?;
         let inner = self.value(&ty, depth + 1)?;

@@ -66,7 +66,8 @@ impl<'de> Deserializer<'de> for ValueDeserializer<'de> {
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
         match self.plain() {
-            Value::Null => Err(ValueError::new(Problem::Null)),
+            // Dynamic cannot be: `plain` has looked below it.
+            Value::Null | Value::Dynamic(..) => Err(ValueError::new(Problem::Null)),
             Value::Unknown => Err(ValueError::new(Problem::Unknown)),
             Value::Bool(bool) => visitor.visit_bool(*bool),
             Value::Number(number) => visit_number(number, visitor),
@@ -74,23 +75,21 @@ impl<'de> Deserializer<'de> for ValueDeserializer<'de> {
             Value::List(elements) | Value::Set(elements) | Value::Tuple(elements) => {
                 let set = matches!(self.plain(), Value::Set(_));
                 visitor.visit_seq(Elements {
-                    elements: elements.iter(),
+                    rest: elements.iter(),
                     index: 0,
                     set,
                 })
             }
             Value::Map(named) => visitor.visit_map(Named {
-                named: named.iter(),
+                rest: named.iter(),
                 current: None,
                 step: Step::Key,
             }),
             Value::Object(named) => visitor.visit_map(Named {
-                named: named.iter(),
+                rest: named.iter(),
                 current: None,
                 step: Step::Attribute,
             }),
-            // `plain` has looked below it.
-            Value::Dynamic(..) => Err(ValueError::new(Problem::Null)),
         }
     }
 
@@ -164,7 +163,7 @@ fn visit_number<'de, V: Visitor<'de>>(number: &Number, visitor: V) -> Result<V::
 }
 
 struct Elements<'de> {
-    elements: slice::Iter<'de, Value>,
+    rest: slice::Iter<'de, Value>,
     index: usize,
     set: bool,
 }
@@ -176,7 +175,7 @@ impl<'de> SeqAccess<'de> for Elements<'de> {
         &mut self,
         seed: T,
     ) -> Result<Option<T::Value>, ValueError> {
-        let Some(element) = self.elements.next() else {
+        let Some(element) = self.rest.next() else {
             return Ok(None);
         };
         let step = if self.set {
@@ -191,12 +190,12 @@ impl<'de> SeqAccess<'de> for Elements<'de> {
     }
 
     fn size_hint(&self) -> Option<usize> {
-        Some(self.elements.len())
+        Some(self.rest.len())
     }
 }
 
 struct Named<'de> {
-    named: btree_map::Iter<'de, String, Value>,
+    rest: btree_map::Iter<'de, String, Value>,
     current: Option<(&'de String, &'de Value)>,
     step: fn(String) -> Step,
 }
@@ -205,7 +204,7 @@ impl<'de> MapAccess<'de> for Named<'de> {
     type Error = ValueError;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, ValueError> {
-        self.current = self.named.next();
+        self.current = self.rest.next();
         let Some((name, _)) = self.current else {
             return Ok(None);
         };
@@ -222,7 +221,7 @@ impl<'de> MapAccess<'de> for Named<'de> {
     }
 
     fn size_hint(&self) -> Option<usize> {
-        Some(self.named.len())
+        Some(self.rest.len())
     }
 }
 
