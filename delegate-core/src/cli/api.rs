@@ -13,9 +13,7 @@ use url::Url;
 
 use crate::Secret;
 use crate::protocol::api::ApiError;
-
-/// Time for a connection to be made.
-const CONNECT: Duration = Duration::from_secs(10);
+use crate::protocol::http::{Http, HttpSettings};
 
 /// Time for a call that does not wait for anything.
 const CALL: Duration = Duration::from_secs(40);
@@ -114,7 +112,9 @@ impl Api {
             .filter(|key| !key.is_empty())
             .ok_or(Failure::NoApiKey)?;
         Ok(Self {
-            client: client()?,
+            client: Http::new(HttpSettings::default())
+                .for_url(&access.url)
+                .map_err(|error| Failure::Machine(error.to_string()))?,
             base: access.url,
             key,
         })
@@ -241,23 +241,6 @@ fn causes(error: &dyn std::error::Error) -> String {
         next = cause.source();
     }
     text
-}
-
-fn client() -> Result<Client, Failure> {
-    let failed =
-        |error: &dyn std::fmt::Display| Failure::Machine(format!("cannot make an HTTP client: {error}"));
-    let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| failed(&error))?
-        .with_root_certificates(rustls::RootCertStore::empty())
-        .with_no_client_auth();
-    Client::builder()
-        .tls_backend_preconfigured(tls)
-        .connect_timeout(CONNECT)
-        .redirect(reqwest::redirect::Policy::none())
-        .build()
-        .map_err(|error| failed(&error))
 }
 
 /// Runs a verb: its exit code, or one line on stderr and 1; 2 when the command line is at fault.

@@ -62,7 +62,10 @@ pub(super) fn install(args: Install) -> ExitCode {
     let name = spec.config.name.clone();
     done(host::install(&spec).map(|change| match change {
         Change::None => format!("The delegate {name} is installed and runs; nothing to change."),
-        Change::Restarted => format!("The delegate {name} is installed in {} and runs.", spec.directory.display()),
+        Change::Restarted => format!(
+            "The delegate {name} is installed in {} and runs.",
+            spec.directory.display()
+        ),
     }))
 }
 
@@ -81,14 +84,26 @@ pub(super) fn stop(place: &Place) -> ExitCode {
 pub(super) fn status(place: &Place) -> ExitCode {
     match host::observe(&place.directory) {
         Err(error) => fail(1, &error.to_string()),
-        Ok(None) => fail(EXIT_NOT_INSTALLED, &format!("No delegate is installed in {}.", place.directory.display())),
+        Ok(None) => fail(
+            EXIT_NOT_INSTALLED,
+            &format!("No delegate is installed in {}.", place.directory.display()),
+        ),
         Ok(Some(seen)) => {
             let state = if seen.running { "runs" } else { "does not run" };
-            say(&format_args!("The delegate {} {} {state}.", seen.record.name, seen.record.version));
+            say(&format_args!(
+                "The delegate {} {} {state}.",
+                seen.record.name, seen.record.version
+            ));
             if let Some(address) = seen.http_address {
-                say(&format_args!("Health and metrics: http://{address}/api/health, /api/metrics"));
+                say(&format_args!(
+                    "Health and metrics: http://{address}/api/health, /api/metrics"
+                ));
             }
-            if seen.running { ExitCode::SUCCESS } else { ExitCode::from(EXIT_NOT_RUNNING) }
+            if seen.running {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::from(EXIT_NOT_RUNNING)
+            }
         }
     }
 }
@@ -100,14 +115,18 @@ pub(super) fn supervise(args: &Supervise) -> ExitCode {
     };
     match runtime.block_on(host::supervisor::run(&args.directory)) {
         Ok(code) => ExitCode::from(code),
-        Err(error) => fail(1, &format!("cannot supervise {}: {error}", args.directory.display())),
+        Err(error) => fail(
+            1,
+            &format!("cannot supervise {}: {error}", args.directory.display()),
+        ),
     }
 }
 
 fn spec(args: Install) -> Result<HostSpec, String> {
     let mut env = Env::of_process();
     if let Some(path) = &args.env_file {
-        let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
         env = env.or(parse_env_file(&text).map_err(|error| format!("{}: {error}", path.display()))?);
     }
     let config = DelegateConfig::from_env(&env).map_err(|errors| errors.to_string())?;
@@ -122,7 +141,15 @@ fn spec(args: Install) -> Result<HostSpec, String> {
     };
     let directory = args.place.directory;
     let (extra_env, notes) = (BTreeMap::new(), BTreeMap::new());
-    Ok(HostSpec { config, extra_env, binary, directory, service, user: args.user, notes })
+    Ok(HostSpec {
+        config,
+        extra_env,
+        binary,
+        directory,
+        service,
+        user: args.user,
+        notes,
+    })
 }
 
 fn done(result: Result<String, HostError>) -> ExitCode {
@@ -139,4 +166,3 @@ fn fail(code: u8, problem: &str) -> ExitCode {
     complain(problem);
     ExitCode::from(code)
 }
-

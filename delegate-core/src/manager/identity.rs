@@ -1,6 +1,8 @@
 //! Who this manager is: its account, its API key, its first delegate token, and the key of its log tokens. Made on
 //! the first start, kept in the store, and checked against what is asked for on every later one.
 
+use std::fmt::Write as _;
+
 use aws_lc_rs::{constant_time, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
@@ -194,13 +196,12 @@ fn first_token(
                 };
             }
             // Beside the others, so that delegates of the token before it go on until somebody revokes that.
-            let name = (1..)
-                .map(|number| match number {
-                    1 => DEFAULT_TOKEN_NAME.to_owned(),
-                    number => format!("{DEFAULT_TOKEN_NAME}_{number}"),
-                })
-                .find(|name| tokens.get(name).is_none())
-                .unwrap_or_default();
+            let mut name = DEFAULT_TOKEN_NAME.to_owned();
+            let mut number = 1;
+            while tokens.get(&name).is_some() {
+                number += 1;
+                name = format!("{DEFAULT_TOKEN_NAME}_{number}");
+            }
             let row = tokens
                 .create(now, &name, Some(secret), None)
                 .map_err(no_randomness)?;
@@ -264,7 +265,11 @@ fn hash(text: &str) -> Vec<u8> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {

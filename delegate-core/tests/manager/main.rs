@@ -1,5 +1,13 @@
 //! The manager at its boundaries: HTTP, the command line, the database.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test fails by panicking"
+)]
+
 mod agents;
 mod command_line;
 mod durability;

@@ -192,7 +192,6 @@ async fn a_database_that_goes_and_comes_back_is_waited_for() {
     );
     cluster.up();
     answering.await.unwrap();
-    drop(unreachable);
     assert_eq!(manager.status(&id).await, TaskStatus::Succeeded);
     manager.stop().await;
 }

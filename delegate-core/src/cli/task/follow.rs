@@ -13,7 +13,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// How long a manager that is gone is waited for.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Longest line of the stream; a log line is far shorter.
 const MAX_LINE: usize = 4 * 1024 * 1024;

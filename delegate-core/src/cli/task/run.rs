@@ -41,21 +41,20 @@ pub(super) async fn run(args: Run) -> Result<ExitCode, Failure> {
         _ = interrupt.recv() => None,
         _ = terminate.recv() => None,
     };
-    let ended = match first {
-        Some(ended) => ended,
-        None => {
-            say(&format_args!(
-                "Aborting task {id}; interrupt again to leave it to the manager."
-            ));
-            let path = format!("/tasks/{}/abort", segment(&id));
-            api.post::<Aborting>(&path, &json!({})).await?;
-            tokio::select! {
-                ended = &mut followed => ended,
-                _ = interrupt.recv() => return Ok(ExitCode::FAILURE),
-                () = tokio::time::sleep(ABORT_PATIENCE) => {
-                    say(&format_args!("Task {id} has not ended yet; see `task get {id}`."));
-                    return Ok(ExitCode::FAILURE);
-                }
+    let ended = if let Some(ended) = first {
+        ended
+    } else {
+        say(&format_args!(
+            "Aborting task {id}; interrupt again to leave it to the manager."
+        ));
+        let path = format!("/tasks/{}/abort", segment(&id));
+        api.post::<Aborting>(&path, &json!({})).await?;
+        tokio::select! {
+            ended = &mut followed => ended,
+            _ = interrupt.recv() => return Ok(ExitCode::FAILURE),
+            () = tokio::time::sleep(ABORT_PATIENCE) => {
+                say(&format_args!("Task {id} has not ended yet; see `task get {id}`."));
+                return Ok(ExitCode::FAILURE);
             }
         }
     };

@@ -77,12 +77,12 @@ pub(super) async fn get(args: One) -> Result<ExitCode, Failure> {
         ("finished", time(task.finished_at)),
         ("result", result.unwrap_or_default()),
     ];
-    let text: String = rows
+    let lines: Vec<String> = rows
         .into_iter()
         .filter(|(_, value)| !value.is_empty())
-        .map(|(name, value)| format!("{name:10} {value}\n"))
+        .map(|(name, value)| format!("{name:10} {value}"))
         .collect();
-    print(&text)?;
+    print(&format!("{}\n", lines.join("\n")))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -175,14 +175,14 @@ impl Queue {
         self.tasks.insert(task.id.clone(), task);
     }
 
-    /// Changes a task and keeps the indexes true; the one way to change a task.
-    fn change<T>(&mut self, id: &str, change: impl FnOnce(&mut Task) -> T) -> Option<(T, Task)> {
+    /// Changes a task and keeps the indexes true; the one way to change a task. Returns it as it is now.
+    fn change(&mut self, id: &str, change: impl FnOnce(&mut Task)) -> Option<Task> {
         let mut task = self.tasks.remove(id)?;
         self.unindex(&task);
-        let result = change(&mut task);
+        change(&mut task);
         self.index(&task);
         self.tasks.insert(task.id.clone(), task.clone());
-        Some((result, task))
+        Some(task)
     }
 
     fn index(&mut self, task: &Task) {

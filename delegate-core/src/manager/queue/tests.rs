@@ -120,7 +120,7 @@ fn capacity_bounds_what_is_offered_and_acquired_but_not_aborts() {
     queue.abort(NOW, "t1").unwrap();
     assert_eq!(queue.offer(NOW, &a, true).unwrap().aborts.len(), 1);
     let (_, effects) = queue.respond(NOW, "t2", &a, success()).unwrap();
-    assert_eq!(effects.wake, [a.clone()], "there is room again");
+    assert_eq!(effects.wake, vec![a.clone()], "there is room again");
     assert_eq!(offered(&mut queue, NOW, &a), ["t3"]);
 }
 
@@ -394,7 +394,7 @@ fn delegates_of_a_revoked_token_see_nothing_and_get_nothing() {
     let mut queue = Queue::default();
     let a = join(&mut queue, "a");
     queue.submit(NOW, submission("t")).unwrap();
-    assert_eq!(queue.revoke("token").wake, [a.clone()]);
+    assert_eq!(queue.revoke("token").wake, vec![a.clone()]);
     assert!(queue.offer(NOW, &a, true).unwrap().is_empty());
     assert_eq!(queue.acquire(NOW, "t", &a), Err(AcquireError::NotSelected));
     queue.heartbeat(NOW, &a, None, "another").unwrap();

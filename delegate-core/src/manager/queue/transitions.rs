@@ -131,7 +131,7 @@ impl Queue {
             delegate.offered.insert(id.into(), now);
             delegate.unconfirmed.insert(id.into());
         }
-        let (_, task) = changed.ok_or(AcquireError::UnknownTask)?;
+        let task = changed.ok_or(AcquireError::UnknownTask)?;
         Ok(Effects::task(&task))
     }
 
@@ -195,7 +195,11 @@ impl Queue {
     pub fn abort(&mut self, now: Millis, id: &str) -> Result<(TaskStatus, Effects), AbortError> {
         let task = self.tasks.get(id).ok_or(AbortError)?;
         let effects = match &task.state {
-            State::Ended(_) => Effects::default(),
+            // Over, or asked for before.
+            State::Ended(_)
+            | State::Running {
+                abort_asked: Some(_), ..
+            } => Effects::default(),
             State::Queued { .. } => self.end(
                 now,
                 id,
@@ -203,9 +207,6 @@ impl Queue {
                 Some("Aborted while waiting.".into()),
                 None,
             ),
-            State::Running {
-                abort_asked: Some(_), ..
-            } => Effects::default(),
             State::Running { by, .. } => {
                 let by = by.clone();
                 let asked = self.change(id, |task| {
@@ -213,7 +214,7 @@ impl Queue {
                         *abort_asked = Some(now);
                     }
                 });
-                let mut effects = asked.map_or_else(Effects::default, |(_, task)| Effects::task(&task));
+                let mut effects = asked.map_or_else(Effects::default, |task| Effects::task(&task));
                 effects.wake.push(by);
                 effects
             }
@@ -330,7 +331,7 @@ impl Queue {
             task.excluded.push(by.clone());
             task.state = State::Queued { since: now };
         });
-        let Some((_, task)) = changed else {
+        let Some(task) = changed else {
             return Effects::default();
         };
         let mut effects = Effects::task(&task);
@@ -361,7 +362,7 @@ impl Queue {
         response: Option<String>,
     ) -> Effects {
         self.change(id, |task| task.end(now, status, reason, response))
-            .map_or_else(Effects::default, |(_, task)| Effects::task(&task))
+            .map_or_else(Effects::default, |task| Effects::task(&task))
     }
 
     /// A delegate that was full and has room again may have tasks to see.

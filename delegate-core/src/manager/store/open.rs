@@ -152,7 +152,7 @@ impl Store {
             match store.connect_to_write().await {
                 Ok(Some(connection)) => break connection,
                 Ok(None) if waited.elapsed() < LOCK_WAIT => {
-                    tokio::time::sleep(Duration::from_millis(200)).await
+                    tokio::time::sleep(Duration::from_millis(200)).await;
                 }
                 Ok(None) => return Err(OpenError::InUse { target: name }),
                 Err(error) => return Err(failed(error)),

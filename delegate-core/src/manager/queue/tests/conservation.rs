@@ -89,8 +89,8 @@ impl World {
         pick(&self.delegates, number)
     }
 
-    fn step(&mut self, step: Step) {
-        match step {
+    fn step(&mut self, step: &Step) {
+        match *step {
             Step::Submit { selector, timeout } => {
                 let id = TaskId::from(format!("t{}", self.tasks.len()));
                 let mut task = submission(id.as_str());
@@ -234,11 +234,11 @@ proptest! {
     fn every_task_ends_exactly_once_and_never_has_two_holders(steps in steps()) {
         let mut world = World { now: NOW, ..World::default() };
         for step in steps {
-            world.step(step);
+            world.step(&step);
         }
         // Then nobody does anything any more, and time alone ends what is left.
         for _ in 0..40 {
-            world.step(Step::Pass { seconds: 300 });
+            world.step(&Step::Pass { seconds: 300 });
         }
         for task in &world.tasks {
             prop_assert_eq!(world.ends.get(task), Some(&1), "{}", task);
