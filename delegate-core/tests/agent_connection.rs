@@ -29,7 +29,7 @@ async fn started() -> (ManagerDouble, Running) {
     (manager, agent)
 }
 
-async fn drained(agent: Running) {
+async fn drained(agent: &Running) {
     agent.stop.stop(Stop::Drain);
     assert_eq!(agent.exit().await, Exit::Drained);
 }
@@ -61,7 +61,7 @@ async fn registration_goes_on_until_it_succeeds_with_growing_pauses() {
     );
     assert!(calls[0].authorization.starts_with("Delegate ey"));
     manager.called(Route::TaskEvents, 1).await;
-    drained(agent).await;
+    drained(&agent).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -76,7 +76,7 @@ async fn a_manager_that_is_not_there_is_waited_for() {
     let (status, body) = agent.get("/api/health").await;
     assert_eq!(status, 200, "an outage is no reason to restart the agent: {body}");
     assert_eq!(agent.get("/api/ready").await.0, 503);
-    drained(agent).await;
+    drained(&agent).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -119,7 +119,7 @@ async fn heartbeats_keep_their_beat_through_faults() {
         .map(|beat| beat.body["lastHeartBeat"].as_i64().unwrap())
         .collect();
     assert!(stamps.is_sorted());
-    drained(agent).await;
+    drained(&agent).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -131,7 +131,7 @@ async fn polling_goes_on_through_faults() {
     assert!(polls[0].query.contains("waitMs=25000"), "{}", polls[0].query);
     manager.offer("t", "AT_ONCE", json!({}));
     assert_eq!(manager.answered("t").await["code"], "OK");
-    drained(agent).await;
+    drained(&agent).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -156,7 +156,7 @@ async fn a_manager_that_does_not_wait_is_asked_every_three_seconds_with_jitter()
             .abs_diff(*pauses.iter().min().unwrap())
             > Duration::from_millis(200)
     );
-    drained(agent).await;
+    drained(&agent).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -185,7 +185,7 @@ async fn a_manager_that_has_forgotten_us_is_registered_with_anew() {
                     .map(drop)
             })
             .await;
-        drained(agent).await;
+        drained(&agent).await;
     }
 }
 
@@ -203,7 +203,7 @@ async fn an_expired_token_is_minted_anew_and_nobody_notices() {
     );
     manager.offer("t", "AT_ONCE", json!({}));
     manager.answered("t").await;
-    drained(agent).await;
+    drained(&agent).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -247,7 +247,7 @@ async fn a_token_accepted_again_within_a_minute_changes_nothing() {
     manager.offer("t", "AT_ONCE", json!({}));
     manager.answered("t").await;
     assert_eq!(agent.get("/api/ready").await.0, 200);
-    drained(agent).await;
+    drained(&agent).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -281,7 +281,7 @@ async fn an_outage_shows_in_the_metrics_and_so_does_its_end() {
     let text = agent.get("/api/metrics").await.1;
     assert_eq!(metric(&text, "delegate_connected"), "1");
     assert_eq!(metric(&text, "delegate_reconnected_total"), "1");
-    drained(agent).await;
+    drained(&agent).await;
 }
 
 #[tokio::test]
@@ -294,5 +294,5 @@ async fn the_http_server_serves_three_paths_by_get_only() {
     assert_eq!(support::request(agent.http, "POST", "/api/health").await.0, 405);
     let (status, _) = support::get(agent.http, &format!("/{}", "x".repeat(200_000))).await;
     assert!(status >= 400, "{status}");
-    drained(agent).await;
+    drained(&agent).await;
 }

@@ -52,7 +52,7 @@ impl TaskKind for UntilTold {
         context.log.line(Level::Info, "waiting").await;
         let mut gate = self.1.clone();
         tokio::select! {
-            _ = gate.wait_for(|open| *open) => Ok(TaskOutput::success()),
+            Ok(_) = gate.wait_for(|open| *open) => Ok(TaskOutput::success()),
             () = context.cancel.cancelled() => Ok(TaskOutput::not(CommandStatus::Aborted, "aborted")),
         }
     }

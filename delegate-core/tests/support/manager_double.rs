@@ -143,7 +143,7 @@ impl ManagerDouble {
     /// Offers a task.
     pub(crate) fn offer(&self, id: &str, kind: &str, data: Value) {
         let logging = json!({"token": "log-token", "abstractions": {"task": id}});
-        let task = json!({"id": id, "type": kind, "data": data, "timeout": 60_000, "logging": logging});
+        let task = json!({"id": id, "type": kind, "data": data, "timeout": 3_600_000, "logging": logging});
         let event = json!({"delegateTaskId": id, "accountId": "acc", "taskType": kind});
         self.with(|inner| {
             inner.tasks.insert(id.to_owned(), task);

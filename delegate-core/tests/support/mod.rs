@@ -54,7 +54,7 @@ pub(crate) fn config(manager: &str, working_dir: &Path) -> DelegateConfig {
 pub(crate) struct Running {
     pub(crate) http: std::net::SocketAddr,
     pub(crate) stop: ShutdownHandle,
-    exit: JoinHandle<Exit>,
+    exit: tokio::sync::Mutex<JoinHandle<Exit>>,
     dir: tempfile::TempDir,
 }
 
@@ -70,19 +70,19 @@ impl Running {
         Self {
             http: agent.http_address(),
             stop,
-            exit: tokio::spawn(agent.run(order)),
+            exit: tokio::sync::Mutex::new(tokio::spawn(agent.run(order))),
             dir,
         }
     }
 
     /// Waits for its end.
-    pub(crate) async fn exit(self) -> Exit {
-        self.exit.await.unwrap()
+    pub(crate) async fn exit(&self) -> Exit {
+        (&mut *self.exit.lock().await).await.unwrap()
     }
 
     /// Whether it has ended.
     pub(crate) fn has_ended(&self) -> bool {
-        self.exit.is_finished()
+        self.exit.try_lock().is_ok_and(|exit| exit.is_finished())
     }
 
     /// Body and status of a path of its HTTP server.
