@@ -313,21 +313,20 @@ async fn a_second_order_ends_running_tasks_and_answers_them() {
     );
 }
 
-#[tokio::test(start_paused = true)]
+// In real time: paused time does not wait for the journal's thread.
+#[tokio::test]
 async fn the_grace_period_ends_what_will_not_end() {
-    let t = setup("grace", None).await;
-    let Setup { manager, agent, .. } = &t;
+    let _watchdog = Watchdog::start("grace");
+    let manager = ManagerDouble::start().await;
+    let (registry, _runs, _gate) = kinds::registry();
+    let agent = Running::start(&manager.url, registry, |config| {
+        config.grace_period = Duration::from_secs(6)
+    });
     manager.offer("running", "UNTIL_TOLD", json!({}));
     manager.called(Route::LogAppend, 1).await;
-    let began = tokio::time::Instant::now();
     agent.stop.stop(Stop::Drain);
     assert_eq!(agent.exit().await, Exit::CutShort { undelivered: 0 });
     assert_eq!(status(&manager.answered("running").await), "ABORTED");
-    assert!(
-        began.elapsed() < Duration::from_secs(600),
-        "{:?}",
-        began.elapsed()
-    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -414,7 +413,6 @@ async fn a_dead_log_service_delays_no_answer_and_its_losses_are_counted() {
         .lines()
         .find_map(|line| line.strip_prefix("harness_delegate_log_lines_lost_total "));
     assert!(lost.unwrap().parse::<u64>().unwrap() > 1000, "{lost:?}");
-    drained(agent).await;
 }
 
 #[tokio::test(start_paused = true)]

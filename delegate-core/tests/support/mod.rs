@@ -4,6 +4,7 @@
 
 pub(crate) mod kinds;
 pub(crate) mod manager_double;
+pub(crate) mod program;
 
 use std::path::Path;
 use std::sync::mpsc;
