@@ -276,3 +276,26 @@ async fn a_stop_ends_waiting_calls_and_not_the_service() {
     );
     assert!(bench.create(&[("name", "b".into())]).await.diagnostics.is_empty());
 }
+
+#[tokio::test]
+async fn a_stored_identity_stays_when_the_state_does_not_say_it() {
+    let bench = Bench::configured().await;
+    let nameless = [("name", "a".into()), ("behavior", "nameless".into())];
+    let created = bench.create(&nameless).await;
+    assert!(only(&created.diagnostics).contains("no identity after apply"));
+    let request = pb::read_resource::Request {
+        current_state: created.new_state,
+        current_identity: Some(bench.identity("a")),
+        ..Default::default()
+    };
+    let read = bench.read_with(request).await;
+    assert_eq!(read.new_identity, Some(bench.identity("a")));
+}
+
+#[tokio::test]
+async fn only_a_destroy_is_planned_as_nothing() {
+    let bench = Bench::configured().await;
+    let config = bench.thing(&[("name", "a".into()), ("behavior", "plan_nothing".into())]);
+    let plan = bench.plan(&null(), &config).await;
+    assert!(only(&plan.diagnostics).contains("the plan of a destroy, and no other, must be null"));
+}

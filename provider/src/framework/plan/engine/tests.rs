@@ -197,6 +197,30 @@ fn elements_of_sets_are_matched_with_what_configures_them() {
 }
 
 #[test]
+fn an_element_of_a_set_that_stays_keeps_what_was_computed_for_it() {
+    let mut prior = stored();
+    *prior.at_mut(&"open".into()).unwrap() = Value::set([a_port(1, "tcp", Value::from(11))]);
+    let config = object(&[
+        ("name", text("a")),
+        ("open", Value::set([configured_port(1), configured_port(2)])),
+    ]);
+    let mut proposed = proposed(&config, &prior);
+    // Terraform finds the stored element for the configured one, and has its computed values in the proposal.
+    let new = Value::object([
+        ("number", Value::from(2)),
+        ("protocol", Value::Null),
+        ("node", Value::Null),
+    ]);
+    *proposed.at_mut(&"open".into()).unwrap() = Value::set([a_port(1, "tcp", Value::from(11)), new]);
+    let Proposal { planned, .. } = propose(&schema(), &config, &prior, proposed);
+    let expected = Value::set([
+        a_port(1, "tcp", Value::from(11)),
+        a_port(2, "tcp", Value::Unknown),
+    ]);
+    assert_eq!(planned.named("open"), &expected);
+}
+
+#[test]
 fn an_absent_object_stays_absent_and_a_present_one_is_completed() {
     let Proposal { planned, .. } = plan(&object(&[("name", text("a"))]), &Value::Null);
     assert_eq!(planned.named("disk"), &Value::Null);
