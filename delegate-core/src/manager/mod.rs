@@ -167,9 +167,8 @@ impl Manager {
             } => Ok(()),
         };
         self.stopping.cancel();
-        drop(self.engine);
         // Bounded as well: a database that is gone would hold the end up for ever, and nobody was promised those.
-        let written = tokio::time::timeout(Duration::from_millis(400), self.running.ended()).await;
+        let written = tokio::time::timeout(Duration::from_millis(400), self.running.end()).await;
         if written.is_err() {
             tracing::warn!(
                 "the database did not take the last changes; those who asked for them were not told they were kept"

@@ -9,7 +9,7 @@ use delegate_core::protocol::wire::{CommandStatus, ResponseCode, Task};
 use reqwest::Client;
 use serde_json::json;
 
-use crate::fixture::{ACCOUNT, API_KEY};
+use crate::fixture::{ACCOUNT, API_KEY, PATIENCE};
 use crate::process::{ManagerProcess, TOKEN};
 use crate::scripted_delegate::{ScriptedDelegate, client, line, params, result};
 
@@ -187,4 +187,42 @@ async fn check(delegate: &ScriptedDelegate, told: &Told) {
 async fn nothing_accepted_is_lost_by_kills_on_sqlite() {
     let directory = tempfile::tempdir().unwrap();
     nothing_accepted_is_lost(&["--data-dir", directory.path().to_str().unwrap()]).await;
+}
+
+#[tokio::test]
+async fn a_followed_task_is_followed_to_its_end_across_a_kill() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = ["--data-dir", directory.path().to_str().unwrap()];
+    let manager = ManagerProcess::start(&store, "127.0.0.1:0").await;
+    let address = manager.url.trim_start_matches("http://").to_owned();
+    let token: DelegateToken = TOKEN.parse().unwrap();
+    let mut delegate = ScriptedDelegate::registered(&manager.url, ACCOUNT, &token, params("a")).await;
+    let mut command = crate::process::program();
+    command
+        .args(["task", "run", "--type", "NOOP"])
+        .env("HARNESS_ENDPOINT", &manager.url)
+        .env("HARNESS_PLATFORM_API_KEY", API_KEY);
+    let running = tokio::spawn(async move { command.output().await.unwrap() });
+    let id = delegate.events(25_000).await[0].delegate_task_id.clone();
+    let task = delegate.acquire(&id).await;
+    delegate.append(&task, &[line(0, "before the kill\n")]).await;
+    manager.kill().await;
+    let manager = ManagerProcess::start(&store, &address).await;
+    delegate.client = client();
+    // The batch before may have been lost with its reply, so a writer sends it again.
+    delegate
+        .append(
+            &task,
+            &[line(0, "before the kill\n"), line(1, "after the kill\n")],
+        )
+        .await;
+    delegate.close_log(&task).await;
+    delegate.succeed(&id).await;
+    let output = tokio::time::timeout(PATIENCE, running).await.unwrap().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    for text in ["before the kill", "after the kill"] {
+        assert_eq!(said.matches(text).count(), 1, "each line once: {said}");
+    }
+    manager.kill().await;
 }

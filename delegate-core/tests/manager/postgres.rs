@@ -147,6 +147,22 @@ async fn a_task_and_its_log_live_in_postgresql() {
     let task = delegate.acquire(&id).await;
     delegate.append(&task, &[line(0, "nul \u{0} and ü\n")]).await;
 
+    // PostgreSQL holds no NUL, which is nobody's fault but must not look like one.
+    for path in [
+        "/tasks/a%00b",
+        "/tasks/a%00b/logs",
+        "/tasks/a%00b/logs?follow=true",
+    ] {
+        let response = manager.api(Method::GET, path).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::NOT_FOUND, "{path}");
+    }
+    let none = manager
+        .api(Method::GET, "/tasks?type=a%00b")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(none.status(), StatusCode::OK);
+
     // A second manager on the same database would decide against the first.
     let second = Fixture::start_with(cluster.target(), DelegateToken::generate().unwrap()).await;
     assert!(matches!(second, Err(StartError::Open(OpenError::InUse { .. }))));

@@ -163,11 +163,13 @@ pub struct Engine {
 pub struct Running {
     writer: JoinHandle<()>,
     housekeeping: JoinHandle<()>,
+    closing: CancellationToken,
 }
 
 impl Running {
-    /// Waits until everything decided is written. Every [`Engine`] must be gone.
-    pub async fn ended(self) {
+    /// Takes no more changes, and waits until everything decided is written.
+    pub async fn end(self) {
+        self.closing.cancel();
         let _ = self.housekeeping.await;
         let _ = self.writer.await;
     }
@@ -212,7 +214,8 @@ impl Engine {
             let shared = Arc::clone(&shared);
             Box::new(move |changes: &[Change]| shared.committed(changes))
         };
-        let (writer, writing) = Writer::start(store.clone(), connection, on_commit);
+        let closing = CancellationToken::new();
+        let (writer, writing) = Writer::start(store.clone(), connection, on_commit, closing.clone());
         let engine = Arc::new(Self {
             identity,
             shared,
@@ -224,6 +227,7 @@ impl Engine {
         let running = Running {
             writer: writing,
             housekeeping,
+            closing,
         };
         Ok((engine, running))
     }

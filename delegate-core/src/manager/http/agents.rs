@@ -149,7 +149,7 @@ fn check(params: &DelegateParams) -> Result<(), Refusal> {
 #[serde(rename_all = "camelCase")]
 struct Wait {
     #[serde(default)]
-    wait_ms: u64,
+    wait_ms: String,
 }
 
 async fn task_events(
@@ -158,7 +158,8 @@ async fn task_events(
     Path(delegate): Path<String>,
     Query(Wait { wait_ms }): Query<Wait>,
 ) -> Result<Json<TaskEvents>, Refusal> {
-    let wait = Duration::from_millis(wait_ms).min(LONGEST_WAIT);
+    // What does not read as a wait is none: then the answer comes at once, as other managers answer.
+    let wait = Duration::from_millis(wait_ms.parse().unwrap_or(0)).min(LONGEST_WAIT);
     let events = engine.events(&delegate.into(), wait).await?;
     Ok(Json(TaskEvents {
         delegate_task_events: events,

@@ -1,5 +1,7 @@
 //! Bodies of requests: bounded, and refused without being read into memory when they are larger.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use axum::http::header::{CONTENT_LENGTH, EXPECT};
@@ -8,12 +10,19 @@ use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 
 /// Largest body taken.
 pub(super) const MAX_BODY: usize = 16 * 1024 * 1024;
 
 /// What is read and thrown away of a larger one, so that the sender gets to read why; then the connection is closed.
 const MAX_DISCARDED: usize = 64 * 1024 * 1024;
+
+/// Memory taken before anything has come.
+const FIRST_BUFFER: usize = 64 * 1024;
+
+/// How long a sender may pause.
+const FRAME_WAIT: Duration = Duration::from_secs(30);
 
 /// A body that was read.
 pub(super) struct Read(pub(super) Bytes);
@@ -50,7 +59,7 @@ impl BodyError {
                 "The body is larger than {} MiB; send less, or put the data where the delegate can fetch it.",
                 MAX_BODY / 1024 / 1024
             ),
-            Self::Broken => "The body ended early; send it again.".to_owned(),
+            Self::Broken => "The body ended early, or stopped coming; send it again.".to_owned(),
             Self::Malformed(what) => format!("The body is not as expected: {what}."),
         }
     }
@@ -76,9 +85,13 @@ impl<S: Sync> FromRequest<S> for Read {
             }
             return Err(BodyError::TooLarge);
         }
-        let mut kept = BytesMut::with_capacity(announced.unwrap_or(0));
+        // What is announced is not there yet.
+        let mut kept = BytesMut::with_capacity(announced.unwrap_or(0).min(FIRST_BUFFER));
         let mut frames = body.into_data_stream();
-        while let Some(frame) = frames.next().await {
+        while let Some(frame) = timeout(FRAME_WAIT, frames.next())
+            .await
+            .map_err(|_| BodyError::Broken)?
+        {
             let frame = frame.map_err(|_| BodyError::Broken)?;
             if kept.len() + frame.len() > MAX_BODY {
                 let read = kept.len() + frame.len();
@@ -106,7 +119,7 @@ fn announced(headers: &HeaderMap) -> Option<usize> {
 
 async fn discard(body: Body, mut read: usize) {
     let mut frames = body.into_data_stream();
-    while let Some(Ok(frame)) = frames.next().await {
+    while let Ok(Some(Ok(frame))) = timeout(FRAME_WAIT, frames.next()).await {
         read += frame.len();
         if read > MAX_DISCARDED {
             return;

@@ -146,30 +146,42 @@ async fn link(State(engine): State<App>, Holder(key): Holder, headers: HeaderMap
     }))
 }
 
-#[derive(Deserialize)]
-struct Link {
-    key: String,
-    expires: i64,
-    signature: String,
-}
+/// Whoever has an upload link: the link is its own permission, as signed links are.
+struct LinkHolder(LogKey);
 
-/// The link is its own permission, as signed links are.
-async fn upload_by_link(
-    State(engine): State<App>,
-    Query(link): Query<Link>,
-    body: Result<Read, BodyError>,
-) -> Result<StatusCode, LogRefusal> {
-    let signed = engine
-        .identity
-        .is_upload_signature(&link.signature, &link.key, link.expires);
-    let key = LogKey::parse(&link.key)
-        .filter(|_| signed && link.expires > now())
+impl FromRequestParts<App> for LinkHolder {
+    type Rejection = LogRefusal;
+
+    async fn from_request_parts(parts: &mut Parts, engine: &App) -> Result<Self, LogRefusal> {
+        #[derive(Deserialize)]
+        struct Link {
+            key: String,
+            expires: i64,
+            signature: String,
+        }
+        let link = Query::<Link>::from_request_parts(parts, engine).await.ok();
+        link.filter(|Query(link)| {
+            let signed = engine
+                .identity
+                .is_upload_signature(&link.signature, &link.key, link.expires);
+            signed && link.expires > now()
+        })
+        .and_then(|Query(link)| LogKey::parse(&link.key))
+        .map(Self)
         .ok_or_else(|| {
             LogRefusal::new(
                 StatusCode::FORBIDDEN,
-                "the upload link is not valid any more; ask for a new one",
+                "the upload link is not valid, or not any more; ask for a new one",
             )
-        })?;
+        })
+    }
+}
+
+async fn upload_by_link(
+    State(engine): State<App>,
+    LinkHolder(key): LinkHolder,
+    body: Result<Read, BodyError>,
+) -> Result<StatusCode, LogRefusal> {
     engine.upload_log(&key.task, &lines(&body?)?).await?;
     Ok(StatusCode::OK)
 }

@@ -47,6 +47,20 @@ impl Queue {
         (id, effects)
     }
 
+    /// Whether a silent delegate was started again under another identity. Should it live after all, it registers anew.
+    pub(super) fn is_superseded(&self, now: Millis, old: &Delegate) -> bool {
+        let same = |new: &Delegate| {
+            new.params.delegate_name == old.params.delegate_name
+                && new.params.host_name == old.params.host_name
+                && new.params.ip == old.params.ip
+        };
+        !old.is_connected(now)
+            && self
+                .delegates
+                .values()
+                .any(|new| new.registered_at > old.last_seen && new.is_connected(now) && same(new))
+    }
+
     /// Takes a heartbeat. What the delegate says of itself now replaces what it said before.
     pub fn heartbeat(
         &mut self,

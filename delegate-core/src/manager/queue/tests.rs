@@ -450,3 +450,15 @@ fn a_task_of_which_the_holder_may_not_know_is_offered_to_it_again() {
     queue.acquire(NOW + CONFIRM_MS, "lost", &a).unwrap();
     assert!(queue.offer(NOW + CONFIRM_MS + 1, &a, true).unwrap().is_empty());
 }
+
+#[test]
+fn a_delegate_that_was_started_anew_leaves_no_stale_entry() {
+    let mut queue = Queue::default();
+    let old = join(&mut queue, "a");
+    let restart = NOW + 1_000;
+    let (new, _) = queue.register(restart, params("a"), "token");
+    let silent = NOW + MAX_SILENCE_MS + 1;
+    queue.heartbeat(silent, &new, None, "token").unwrap();
+    assert_eq!(queue.tick(silent).changes, [Changed::DelegateGone(old)]);
+    assert_eq!(queue.delegates().count(), 1);
+}

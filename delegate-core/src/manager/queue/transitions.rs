@@ -244,7 +244,10 @@ impl Queue {
         let forgotten: Vec<DelegateId> = self
             .delegates
             .values()
-            .filter(|delegate| delegate.running.is_empty() && now - delegate.last_seen > FORGET_AFTER_MS)
+            .filter(|delegate| delegate.running.is_empty())
+            .filter(|delegate| {
+                now - delegate.last_seen > FORGET_AFTER_MS || self.is_superseded(now, delegate)
+            })
             .map(|delegate| delegate.id.clone())
             .collect();
         for id in forgotten {

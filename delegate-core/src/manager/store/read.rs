@@ -89,6 +89,9 @@ impl Store {
 
     /// One task, whatever its status.
     pub async fn task(&self, id: &str) -> Result<Option<Task>, StoreError> {
+        if !can_be_kept(id) {
+            return Ok(None);
+        }
         let row = sqlx::query(select_task!("WHERE id = $1"))
             .bind(id)
             .fetch_optional(self.pool())
@@ -107,6 +110,12 @@ impl Store {
 
     /// A page of tasks, newest first.
     pub async fn list(&self, filter: &TaskFilter) -> Result<Page, StoreError> {
+        let after = filter.after.as_ref().map(|(_, id)| id);
+        let texts = [filter.kind.as_ref(), filter.delegate.as_ref(), after];
+        if texts.into_iter().flatten().any(|text| !can_be_kept(text)) {
+            let (tasks, more) = (Vec::new(), false);
+            return Ok(Page { tasks, more });
+        }
         let (at, id) = filter.after.clone().unwrap_or((Millis::MAX, String::new()));
         let rows = sqlx::query(LIST_TASKS)
             .bind(filter.status.map(TaskStatus::as_str))
@@ -136,6 +145,9 @@ impl Store {
 
     /// What is known of a task's log.
     pub async fn log(&self, task: &TaskId) -> Result<Option<LogRow>, StoreError> {
+        if !can_be_kept(task.as_str()) {
+            return Ok(None);
+        }
         let row = sqlx::query(
             "SELECT task_id, open, lines, bytes, next_chunk, source FROM logs WHERE task_id = $1",
         )
@@ -173,4 +185,9 @@ impl Store {
             })
             .collect()
     }
+}
+
+/// PostgreSQL holds no NUL; there is nothing to be found by a text that has one.
+fn can_be_kept(text: &str) -> bool {
+    !text.contains('\0')
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use sqlx::{AnyConnection, Connection as _};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use super::rows::Change;
 use super::{Store, StoreError, write};
@@ -64,11 +65,13 @@ impl Commit {
 }
 
 impl Writer {
-    /// Starts the writing task on its connection. It ends when every [`Writer`] is gone and all is written.
+    /// Starts the writing task on its connection. Once `closing` is cancelled it takes no more, writes what it has, and
+    /// ends.
     pub fn start(
         store: Store,
         connection: AnyConnection,
         on_commit: OnCommit,
+        closing: CancellationToken,
     ) -> (Self, tokio::task::JoinHandle<()>) {
         let (batches, receiver) = mpsc::unbounded_channel();
         let writer = Self {
@@ -79,6 +82,7 @@ impl Writer {
             store,
             connection: Some(connection),
             on_commit,
+            closing,
         };
         (writer, tokio::spawn(loop_.run(receiver)))
     }
@@ -113,12 +117,23 @@ struct Loop {
     store: Store,
     connection: Option<AnyConnection>,
     on_commit: OnCommit,
+    closing: CancellationToken,
 }
 
 impl Loop {
     async fn run(mut self, mut receiver: mpsc::UnboundedReceiver<Batch>) {
         let mut group = Vec::with_capacity(MAX_GROUP);
-        while receiver.recv_many(&mut group, MAX_GROUP).await > 0 {
+        loop {
+            let received = tokio::select! {
+                received = receiver.recv_many(&mut group, MAX_GROUP) => received,
+                () = self.closing.cancelled(), if !receiver.is_closed() => {
+                    receiver.close();
+                    continue;
+                }
+            };
+            if received == 0 {
+                break;
+            }
             self.keep(&mut group).await;
         }
         if let Some(connection) = self.connection.take() {
