@@ -7,7 +7,7 @@ use delegate_core::config::DelegateToken;
 use delegate_core::manager::identity::Wanted;
 use delegate_core::manager::store::Target;
 use delegate_core::manager::{Manager, Settings, StartError};
-use delegate_core::protocol::api::{Submitted, TaskStatus, TaskView};
+use delegate_core::protocol::api::{DelegateList, Submitted, TaskStatus, TaskView};
 use delegate_core::protocol::wire::DelegateParams;
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
@@ -127,6 +127,13 @@ impl Fixture {
 
     pub(crate) async fn status(&self, id: &str) -> TaskStatus {
         self.task(id).await.status
+    }
+
+    /// When the only delegate was heard of last.
+    pub(crate) async fn last_seen(&self) -> jiff::Timestamp {
+        let response = self.api(Method::GET, "/delegates").send().await.unwrap();
+        let list: DelegateList = response.json().await.unwrap();
+        list.delegates[0].last_seen_at
     }
 
     pub(crate) async fn abort(&self, id: &str) -> TaskStatus {

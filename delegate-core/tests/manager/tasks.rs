@@ -203,14 +203,10 @@ async fn a_waiting_delegate_learns_of_tasks_aborts_and_its_end_at_once() {
         .await;
     assert_eq!(manager.status(&id).await, TaskStatus::Aborted);
 
+    let before = manager.last_seen().await;
     let (polled, took) = tokio::join!(delegate.poll(25_000), async {
-        // Sent after the poll, on a connection of its own.
-        manager
-            .client
-            .get(format!("{}/metrics", manager.url))
-            .send()
-            .await
-            .unwrap();
+        // Not before the manager has the call.
+        while manager.last_seen().await <= before {}
         manager.stop().await
     });
     assert_eq!(polled.status(), StatusCode::OK, "a waiting call is answered");
