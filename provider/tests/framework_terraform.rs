@@ -518,3 +518,19 @@ async fn many_resources_are_applied_at_once() {
     bench.terraform.destroy().await.succeeds();
     assert!(bench.world.lock().things.is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_installed_program_is_started_by_terraform_itself() {
+    const SOURCE: &str = "terraform.local/harness/harness";
+    let Some(terraform) = Terraform::here().await else {
+        return;
+    };
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_terraform-provider-harness"));
+    let terraform = terraform.installed(SOURCE, program);
+    let schemas = terraform
+        .run(&["providers", "schema", "-json"])
+        .await
+        .succeeds()
+        .json();
+    assert!(schemas["provider_schemas"][SOURCE]["provider"].is_object());
+}

@@ -9,7 +9,8 @@ use super::traits::{ClientCapabilities, DeferReason, FunctionError};
 use super::value::{AttributePath, Step, Type, Value, ValueError, json, msgpack};
 use crate::plugin::proto::tfplugin6 as pb;
 
-/// The value in a message; absent and empty messages are null. Terraform writes msgpack, some other callers JSON.
+/// The value in a message; absent and empty messages are null. Terraform writes msgpack, some other callers
+/// JSON.
 pub(crate) fn value(message: Option<&pb::DynamicValue>, ty: &Type) -> Result<Value, Diagnostics> {
     let decoded = match message {
         Some(message) if !message.msgpack.is_empty() => msgpack::decode(&message.msgpack, ty),

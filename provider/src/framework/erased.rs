@@ -1,4 +1,5 @@
-//! Handlers without their types: what the server calls, in values only. One wrapper a trait; the conversions of models are here and nowhere else.
+//! Handlers without their types: what the server calls, in values only. One wrapper a trait; the conversions
+//! of models are here and nowhere else.
 
 use std::sync::{Arc, OnceLock};
 
@@ -51,7 +52,8 @@ pub(crate) trait HasSchema: Send + Sync {
     fn schema(&self) -> Schema;
 }
 
-/// A resource whose types are to be forgotten. One wrapper for each trait, because one type might have several of them.
+/// A resource whose types are to be forgotten. One wrapper for each trait, because one type might have
+/// several of them.
 pub(crate) struct Typed<H>(pub(crate) H);
 
 #[async_trait]
@@ -89,7 +91,8 @@ pub(crate) struct Change<'a> {
     pub(crate) ty: &'a Type,
 }
 
-/// The outcome in values. The object exists by now: if the model cannot be written, what was planned is kept in its place.
+/// The outcome in values. The object exists by now: if the model cannot be written, what was planned is kept
+/// in its place.
 fn outcome<M: serde::Serialize>(outcome: Outcome<M>, kept: &Value, ty: &Type) -> Outcome<Value> {
     let Outcome {
         state,

@@ -1,14 +1,17 @@
 //! Writing a Terraform provider.
 //!
-//! Wire → convert → server → traits: the plugin layer brings messages, [`server`] turns them into values and calls, the author's types answer.
-//! Nothing here knows what is being provided; with [`crate::plugin`] it can be lifted out and carry another provider.
+//! Wire → convert → server → traits: the plugin layer brings messages, [`server`] turns them into values and
+//! calls, the author's types answer. Nothing here knows what is being provided; with [`crate::plugin`] it can
+//! be lifted out and carry another provider.
 //!
 //! * [`value`]: values, types, their codecs, and typed models through serde.
 //! * [`schema`]: schemas as data, with defaults, validators and plan modifiers.
 //! * [`diagnostics`]: what a user is told.
-//! * [`plan`]: from configuration and state to a plan, in the one order that works; and Terraform's own rules on plans and results as checks.
+//! * [`plan`]: from configuration and state to a plan, in the one order that works; and Terraform's own rules
+//!   on plans and results as checks.
 //! * [`traits`]: what an author writes.
-//! * [`server`]: the protocol's service for any provider. Handler panics and wrong answers become diagnostics there, and stored state survives both.
+//! * [`server`]: the protocol's service for any provider. Handler panics and wrong answers become diagnostics
+//!   there, and stored state survives both.
 
 mod convert;
 pub mod diagnostics;

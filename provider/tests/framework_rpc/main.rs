@@ -1,4 +1,5 @@
-//! Every call of the protocol, in process, with the fixture provider: also those that the Terraform at hand does not make.
+//! Every call of the protocol, in process, with the fixture provider: also those that the Terraform at hand
+//! does not make.
 
 #![allow(
     clippy::unwrap_used,

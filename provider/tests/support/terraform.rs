@@ -10,7 +10,8 @@
 //! terraform.destroy().await.succeeds();
 //! ```
 //!
-//! Every run is bounded by [`PATIENCE`] and killed when the test ends. Runs do not share anything: tests may be parallel.
+//! Every run is bounded by [`PATIENCE`] and killed when the test ends. Runs do not share anything: tests may
+//! be parallel.
 
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test uses its part")]
 
@@ -73,14 +74,16 @@ impl Terraform {
         )
     }
 
-    /// Uses a provider that is already being served, by the value it gave for `TF_REATTACH_PROVIDERS`, and names it in the configuration.
+    /// Uses a provider that is already being served, by the value it gave for `TF_REATTACH_PROVIDERS`, and
+    /// names it in the configuration.
     #[must_use]
     pub fn attached(self, source: &str, reattach: &str) -> Self {
         self.write("providers.tf", &required(source));
         self.env("TF_REATTACH_PROVIDERS", reattach)
     }
 
-    /// Uses the program at `program` as the provider, started by Terraform as in real life, and names it in the configuration.
+    /// Uses the program at `program` as the provider, started by Terraform as in real life, and names it in
+    /// the configuration.
     #[must_use]
     pub fn installed(self, source: &str, program: &Path) -> Self {
         self.write("providers.tf", &required(source));
@@ -336,7 +339,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// What is done to the resource at `address`: `["no-op"]`, `["create"]`, `["update"]`, `["delete", "create"]`, …
+    /// What is done to the resource at `address`: `["no-op"]`, `["create"]`, `["update"]`, `["delete",
+    /// "create"]`, …
     pub fn actions(&self, address: &str) -> Vec<String> {
         let actions = self.change(address)["actions"]
             .as_array()
@@ -348,7 +352,8 @@ impl Plan {
             .collect()
     }
 
-    /// The planned change of the resource at `address`: `before`, `after`, `after_unknown`, `replace_paths` and so on.
+    /// The planned change of the resource at `address`: `before`, `after`, `after_unknown`, `replace_paths`
+    /// and so on.
     pub fn change(&self, address: &str) -> &Json {
         let changes = self.json["resource_changes"]
             .as_array()
@@ -380,7 +385,8 @@ pub struct State {
 }
 
 impl State {
-    /// The resource at `address` in the root module, with `values`, `tainted` and so on; null if there is none.
+    /// The resource at `address` in the root module, with `values`, `tainted` and so on; null if there is
+    /// none.
     pub fn resource(&self, address: &str) -> &Json {
         let resources = self.json["values"]["root_module"]["resources"]
             .as_array()

@@ -8,7 +8,8 @@ use crate::framework::traits::{DeferReason, Private};
 use crate::framework::value::typed::to_untyped_value;
 use crate::framework::value::{AttributePath, Field, Type, Value, ValueError};
 
-/// A plan that may still be changed, within Terraform's rules: what the user configured stays, what is computed is free.
+/// A plan that may still be changed, within Terraform's rules: what the user configured stays, what is
+/// computed is free.
 #[derive(Debug, Clone)]
 pub struct Plan {
     pub(crate) config: Value,
@@ -37,7 +38,8 @@ impl Plan {
         &self.planned
     }
 
-    /// Whether the object is to be made. Terraform plans a replacement twice: as an update, and then as a create.
+    /// Whether the object is to be made. Terraform plans a replacement twice: as an update, and then as a
+    /// create.
     pub fn is_create(&self) -> bool {
         self.prior.is_null()
     }
@@ -93,7 +95,8 @@ impl Plan {
         self.set(path, &Field::<()>::Unknown)
     }
 
-    /// Asks for the object to be replaced because of what changes at `path`. Counts only where something does change.
+    /// Asks for the object to be replaced because of what changes at `path`. Counts only where something does
+    /// change.
     pub fn require_replace(&mut self, path: impl Into<AttributePath>) {
         self.requires_replace.push(path.into());
     }

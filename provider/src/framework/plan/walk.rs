@@ -51,8 +51,8 @@ impl<'v> Beside<'v> {
         }
     }
 
-    /// Elements of sets have no address: the element of the configuration is the one that says most of the planned one and nothing against it,
-    /// and the stored one is its equal, if any.
+    /// Elements of sets have no address: the element of the configuration is the one that says most of the
+    /// planned one and nothing against it, and the stored one is its equal, if any.
     fn of_element(self, planned: &Value) -> Self {
         let elements = |value: &'v Value| value.as_elements().unwrap_or_default();
         let config = match self.config {
@@ -98,11 +98,12 @@ fn agreement(config: &Value, planned: &Value) -> Option<usize> {
     }
 }
 
-/// What is done to each attribute: it gets the attribute's place and returns what is planned there. It is asked before the attribute's own
-/// nested attributes are.
+/// What is done to each attribute: it gets the attribute's place and returns what is planned there. It is
+/// asked before the attribute's own nested attributes are.
 pub(super) type Visit<'f> = &'f mut dyn FnMut(&Attribute, &AttributePath, Beside<'_>, Value) -> Value;
 
-/// Changes `planned`, an object of `schema`, attribute by attribute. Null and unknown objects stay what they are.
+/// Changes `planned`, an object of `schema`, attribute by attribute. Null and unknown objects stay what they
+/// are.
 pub(super) fn objects(
     schema: &Object,
     path: &AttributePath,

@@ -69,7 +69,8 @@ pub enum Modifier {
     RequiresReplace,
     /// A changed value replaces the whole resource if this says so.
     RequiresReplaceIf(fn(Change<'_>) -> bool),
-    /// A value the provider set once stays: without it every change of anything shows it as "known after apply".
+    /// A value the provider set once stays: without it every change of anything shows it as "known after
+    /// apply".
     UseStateForUnknown,
 }
 
@@ -218,7 +219,8 @@ impl Attribute {
         self
     }
 
-    /// The value when the user sets none. Makes it optional and computed, because Terraform lets a provider fill in nothing else.
+    /// The value when the user sets none. Makes it optional and computed, because Terraform lets a provider
+    /// fill in nothing else.
     #[must_use]
     pub fn default(mut self, value: impl Into<Value>) -> Self {
         self.default = Some(value.into());

@@ -1,4 +1,5 @@
-//! Schemas as data: what an object consists of, what Terraform is told of it, and the rules the plan engine and validation follow.
+//! Schemas as data: what an object consists of, what Terraform is told of it, and the rules the plan engine
+//! and validation follow.
 //!
 //! ```
 //! use harness_provider::framework::schema::{Attribute, Object, Rule, Schema, Validator};
@@ -43,7 +44,8 @@ pub struct Schema {
 }
 
 impl Schema {
-    /// An empty schema. The version rises when stored state of the one before cannot be read as it is; then the resource names an upgrade.
+    /// An empty schema. The version rises when stored state of the one before cannot be read as it is; then
+    /// the resource names an upgrade.
     pub fn new(version: i64) -> Self {
         Self {
             version,

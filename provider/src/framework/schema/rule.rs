@@ -3,8 +3,8 @@
 use crate::framework::diagnostics::{Diagnostic, Diagnostics};
 use crate::framework::value::{AttributePath, Value};
 
-/// A rule between attributes of the object it is put on. Paths are dotted names from that object. Unknown values count as whatever would
-/// make the rule hold, so that nothing is refused that may turn out right.
+/// A rule between attributes of the object it is put on. Paths are dotted names from that object. Unknown
+/// values count as whatever would make the rule hold, so that nothing is refused that may turn out right.
 #[derive(Debug, Clone)]
 pub enum Rule {
     /// Exactly one of them is set.

@@ -71,7 +71,8 @@ impl Validator {
         Self::Keys(Box::new(self))
     }
 
-    /// What is wrong with a known value that is not null. Says nothing of the value itself, which may be a secret.
+    /// What is wrong with a known value that is not null. Says nothing of the value itself, which may be a
+    /// secret.
     pub(super) fn problem(&self, value: &Value) -> Option<String> {
         match self {
             Self::OneOf(allowed) => {

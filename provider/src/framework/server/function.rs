@@ -1,4 +1,5 @@
-//! Calls of functions. Their failures are function errors, which Terraform shows at the argument, not diagnostics.
+//! Calls of functions. Their failures are function errors, which Terraform shows at the argument, not
+//! diagnostics.
 
 use super::ProviderServer;
 use crate::framework::convert;

@@ -19,7 +19,8 @@ use crate::plugin::guard;
 use crate::plugin::proto::tfplugin6 as pb;
 
 const KIND: &str = "list resource";
-/// Items between the listing and the host: enough to keep both busy, few enough to hold in memory whatever their size.
+/// Items between the listing and the host: enough to keep both busy, few enough to hold in memory whatever
+/// their size.
 const ITEMS_IN_FLIGHT: usize = 16;
 
 /// What the events of one listing are made with.
@@ -76,7 +77,8 @@ impl<P: Provider> ProviderServer<P> {
         let (items, received) = mpsc::channel(ITEMS_IN_FLIGHT);
         let handler = Arc::clone(&entry.handler);
         let span = tracing::debug_span!("rpc", rpc = "ListResource", subject = %request.type_name);
-        // A task of its own: it goes on while the host takes its time. It ends when the host has gone, because then nothing can be pushed.
+        // A task of its own: it goes on while the host takes its time. It ends when the host has gone,
+        // because then nothing can be pushed.
         let listing = tokio::spawn(
             async move {
                 let sink = ListSink { items };

@@ -1,10 +1,11 @@
 //! The protocol's service for any [`Provider`].
 //!
-//! One file per group of calls. Each call is a function from its request to `Result<Response, Diagnostics>`; what it shares with all others is in
-//! [`service`]: a span (never with values in it), a guard against panics, and the answer that keeps what is stored when the call itself has none.
+//! One file per group of calls. Each call is a function from its request to `Result<Response, Diagnostics>`;
+//! what it shares with all others is in [`service`]: a span (never with values in it), a guard against
+//! panics, and the answer that keeps what is stored when the call itself has none.
 //!
-//! Nothing here fails a call on the wire: Terraform shows gRPC errors as a crash of the plugin. The exception is what we do not have (state
-//! stores), which is "unimplemented", as the protocol wants.
+//! Nothing here fails a call on the wire: Terraform shows gRPC errors as a crash of the plugin. The exception
+//! is what we do not have (state stores), which is "unimplemented", as the protocol wants.
 
 mod action;
 mod configure;
@@ -55,7 +56,8 @@ pub struct ProviderServer<P: Provider> {
 }
 
 impl<P: Provider> ProviderServer<P> {
-    /// Serves `provider`. `stop` is fired by Terraform's `StopProvider`. Schemas are made at first use, so starting costs nothing.
+    /// Serves `provider`. `stop` is fired by Terraform's `StopProvider`. Schemas are made at first use, so
+    /// starting costs nothing.
     pub fn new(provider: P, stop: StopSignal) -> Self {
         let mut parts = Parts::new();
         provider.register(&mut parts);
@@ -69,7 +71,8 @@ impl<P: Provider> ProviderServer<P> {
         }
     }
 
-    /// Every fault of every schema. For a test of each provider; builds with debug assertions also refuse to hand out faulty schemas.
+    /// Every fault of every schema. For a test of each provider; builds with debug assertions also refuse to
+    /// hand out faulty schemas.
     pub fn check(&self) -> Vec<String> {
         let mut faults = self.provider_schema().0.check("provider");
         if let Some((meta, _)) = self.meta_schema() {

@@ -11,7 +11,8 @@ use crate::plugin::proto::tfplugin6 as pb;
 const CAPABILITIES: pb::ServerCapabilities = pb::ServerCapabilities {
     // Resources see the plan of their own end, and may refuse it.
     plan_destroy: true,
-    // Nothing depends on the schemas having been asked for in this process; most processes of a run never ask.
+    // Nothing depends on the schemas having been asked for in this process; most processes of a run never
+    // ask.
     get_provider_schema_optional: true,
     move_resource_state: true,
     generate_resource_config: true,

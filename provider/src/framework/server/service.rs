@@ -15,7 +15,8 @@ use crate::plugin::guard;
 use crate::plugin::proto::tfplugin6 as pb;
 use crate::plugin::proto::tfplugin6::provider_server::Provider as Service;
 
-/// Runs one call in its span and behind its guard. When it has no answer, `kept` makes one of what went wrong.
+/// Runs one call in its span and behind its guard. When it has no answer, `kept` makes one of what went
+/// wrong.
 async fn answer<T>(
     rpc: &'static str,
     subject: &str,

@@ -55,7 +55,8 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Says one thing. Never waits: a message that nobody takes in time is dropped, because the work matters more than its story.
+    /// Says one thing. Never waits: a message that nobody takes in time is dropped, because the work matters
+    /// more than its story.
     pub fn say(&self, message: impl Into<String>) {
         let _ = self.messages.try_send(message.into());
     }

@@ -70,7 +70,8 @@ pub struct Context<D> {
     pub provider: Configured<D>,
     /// What the host can do.
     pub client: ClientCapabilities,
-    /// Cancelled when the user pressed Ctrl-C: stop waiting, and return what was reached. It says nothing about the process, which lives on.
+    /// Cancelled when the user pressed Ctrl-C: stop waiting, and return what was reached. It says nothing
+    /// about the process, which lives on.
     pub stop: CancellationToken,
     /// The module's `provider_meta`; null unless the provider has a schema for it and the module sets it.
     pub meta: Value,

@@ -14,7 +14,8 @@ use crate::framework::value::Value;
 pub trait DataSource: Send + Sync + 'static {
     /// The provider's data.
     type Data: Send + Sync + 'static;
-    /// One field an attribute, as for a resource. In the configuration every value is known, computed ones are null.
+    /// One field an attribute, as for a resource. In the configuration every value is known, computed ones
+    /// are null.
     type Model: Serialize + DeserializeOwned + Send + Sync;
 
     /// The full type name, with the provider's prefix.

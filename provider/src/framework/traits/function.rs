@@ -4,7 +4,8 @@ use async_trait::async_trait;
 
 use crate::framework::value::{Type, Value, ValueError};
 
-/// A function. It may be called before the provider is configured, and must not depend on anything but its arguments.
+/// A function. It may be called before the provider is configured, and must not depend on anything but its
+/// arguments.
 #[async_trait]
 pub trait Function: Send + Sync + 'static {
     /// The name, as in `provider::harness::name(…)`.
@@ -13,7 +14,8 @@ pub trait Function: Send + Sync + 'static {
     /// Parameters and result.
     fn signature(&self) -> Signature;
 
-    /// Computes. Arguments fit the parameters; those of the variadic parameter come last, one each. The result is brought into the type of the signature.
+    /// Computes. Arguments fit the parameters; those of the variadic parameter come last, one each. The
+    /// result is brought into the type of the signature.
     async fn call(&self, arguments: Vec<Value>) -> Result<Value, FunctionError>;
 }
 

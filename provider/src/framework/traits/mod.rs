@@ -1,10 +1,12 @@
-//! What a provider author writes: one [`Provider`], and one type for each [`Resource`], [`DataSource`], [`EphemeralResource`], [`Function`],
-//! [`ListResource`] and [`Action`].
+//! What a provider author writes: one [`Provider`], and one type for each [`Resource`], [`DataSource`],
+//! [`EphemeralResource`], [`Function`], [`ListResource`] and [`Action`].
 //!
-//! The rules are the same for all of them. A handler gets a [`Context`] and typed models, and returns a value or [`Diagnostics`]; `?` works on
-//! [`ValueError`](super::value::ValueError) and `Diagnostics`. An `Err` means that nothing changed in the world and keeps what is stored.
-//! What changed in spite of a failure is said with [`Outcome::partial`]. Warnings go through [`Context::warn`]. A panic becomes a diagnostic and keeps
-//! what is stored. When [`Context::stop`] is cancelled, stop waiting and return the state that was reached.
+//! The rules are the same for all of them. A handler gets a [`Context`] and typed models, and returns a value
+//! or [`Diagnostics`]; `?` works on [`ValueError`](super::value::ValueError) and `Diagnostics`. An `Err`
+//! means that nothing changed in the world and keeps what is stored. What changed in spite of a failure is
+//! said with [`Outcome::partial`]. Warnings go through [`Context::warn`]. A panic becomes a diagnostic and
+//! keeps what is stored. When [`Context::stop`] is cancelled, stop waiting and return the state that was
+//! reached.
 //!
 //! A whole resource, as short as they get:
 //!

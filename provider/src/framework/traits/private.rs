@@ -9,11 +9,12 @@ use serde_json::Value as Json;
 
 use crate::framework::diagnostics::{Diagnostic, Diagnostics};
 
-/// The most bytes of private state. It is stored with every state snapshot, so it is for hashes and flags, not for documents.
+/// The most bytes of private state. It is stored with every state snapshot, so it is for hashes and flags,
+/// not for documents.
 pub const MAX_PRIVATE_BYTES: usize = 64 * 1024;
 
-/// A small map of JSON values by key, stored by Terraform in the state and given back with every call. It is not encrypted: no secrets.
-/// A change of it alone never causes an update.
+/// A small map of JSON values by key, stored by Terraform in the state and given back with every call. It is
+/// not encrypted: no secrets. A change of it alone never causes an update.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Private(BTreeMap<String, Json>);
 
@@ -28,7 +29,8 @@ impl Private {
         self.0.is_empty()
     }
 
-    /// What is remembered under `key`; nothing if it is absent or of another form, as an older version may have written it.
+    /// What is remembered under `key`; nothing if it is absent or of another form, as an older version may
+    /// have written it.
     pub fn get<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
         self.0.get(key).and_then(|json| T::deserialize(json).ok())
     }
@@ -46,7 +48,8 @@ impl Private {
         self.0.remove(key);
     }
 
-    /// Bytes that are not ours (written by another provider before a move) read as nothing: they must not lock the user out of the state.
+    /// Bytes that are not ours (written by another provider before a move) read as nothing: they must not
+    /// lock the user out of the state.
     pub(crate) fn from_wire(bytes: &[u8]) -> Self {
         if bytes.is_empty() {
             return Self::new();

@@ -36,8 +36,8 @@ pub trait Provider: Send + Sync + 'static {
         Diagnostics::new()
     }
 
-    /// Makes the shared data. Values may be unknown during a plan. Contact nothing here: the targets may not exist yet, and every one of the
-    /// many short processes of a run comes through here.
+    /// Makes the shared data. Values may be unknown during a plan. Contact nothing here: the targets may not
+    /// exist yet, and every one of the many short processes of a run comes through here.
     async fn configure(&self, request: ConfigureRequest) -> Result<Self::Data, Diagnostics>;
 }
 

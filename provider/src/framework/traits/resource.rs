@@ -16,9 +16,10 @@ use crate::framework::value::Value;
 pub trait Resource: Send + Sync + 'static {
     /// The provider's data.
     type Data: Send + Sync + 'static;
-    /// One field an attribute, by the attribute's name. `Field<T>` where a plan may hold an unknown (everything computed); `Option<T>` where a
-    /// value may be absent, and where a default fills in, because the configuration is without it; `T` where it is always there. Used for
-    /// config, plan and state; in a plan and a state write-only attributes are null.
+    /// One field an attribute, by the attribute's name. `Field<T>` where a plan may hold an unknown
+    /// (everything computed); `Option<T>` where a value may be absent, and where a default fills in, because
+    /// the configuration is without it; `T` where it is always there. Used for config, plan and state; in a
+    /// plan and a state write-only attributes are null.
     type Model: Serialize + DeserializeOwned + Send + Sync;
 
     /// The full type name, with the provider's prefix.
@@ -32,26 +33,29 @@ pub trait Resource: Send + Sync + 'static {
         None
     }
 
-    /// The identity of what `state` describes: a pure function of the state, so that every answer can carry it, also for states older than
-    /// the identity. `None` while the state does not say enough.
+    /// The identity of what `state` describes: a pure function of the state, so that every answer can carry
+    /// it, also for states older than the identity. `None` while the state does not say enough.
     fn identity(&self, state: &Self::Model) -> Option<Value> {
         let _ = state;
         None
     }
 
-    /// Checks a configuration beyond the schema's validators and rules. Values may be unknown; use [`Value::field`].
+    /// Checks a configuration beyond the schema's validators and rules. Values may be unknown; use
+    /// [`Value::field`].
     async fn validate(&self, cx: &Context<Self::Data>, config: &Value) -> Diagnostics {
         let _ = (cx, config);
         Diagnostics::new()
     }
 
-    /// Looks at a plan before the user sees it, also at that of a destroy: refuse it, warn, change computed values, ask for replacement.
+    /// Looks at a plan before the user sees it, also at that of a destroy: refuse it, warn, change computed
+    /// values, ask for replacement.
     async fn modify_plan(&self, cx: &Context<Self::Data>, plan: &mut Plan) -> Result<(), Diagnostics> {
         let _ = (cx, plan);
         Ok(())
     }
 
-    /// Makes the object. `Err`: nothing was made. [`Outcome::partial`]: something was; Terraform keeps it and replaces it next time.
+    /// Makes the object. `Err`: nothing was made. [`Outcome::partial`]: something was; Terraform keeps it and
+    /// replaces it next time.
     async fn create(
         &self,
         cx: &Context<Self::Data>,
@@ -79,7 +83,8 @@ pub trait Resource: Send + Sync + 'static {
         request: DeleteRequest<Self::Model>,
     ) -> Result<Outcome<Self::Model>, Diagnostics>;
 
-    /// Finds what is to be imported. Terraform reads it right after, so a state that says where it is suffices.
+    /// Finds what is to be imported. Terraform reads it right after, so a state that says where it is
+    /// suffices.
     async fn import(
         &self,
         cx: &Context<Self::Data>,
@@ -92,7 +97,8 @@ pub trait Resource: Send + Sync + 'static {
         ))
     }
 
-    /// The steps from older schema versions to the present one. Attributes that vanished or appeared need none.
+    /// The steps from older schema versions to the present one. Attributes that vanished or appeared need
+    /// none.
     fn upgrades(&self) -> Vec<Upgrade> {
         Vec::new()
     }
@@ -208,7 +214,8 @@ pub enum ReadOutcome<M> {
     },
     /// The object is known to be gone. Terraform plans to create it anew.
     Gone,
-    /// It cannot be looked at yet. Only for hosts that allow it ([`super::ClientCapabilities::deferral_allowed`]).
+    /// It cannot be looked at yet. Only for hosts that allow it
+    /// ([`super::ClientCapabilities::deferral_allowed`]).
     Deferred(DeferReason),
 }
 

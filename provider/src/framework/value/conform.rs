@@ -1,4 +1,5 @@
-//! Bringing a value into the exact shape of a type: what a model serialized to is close to it, what goes on the wire must be it.
+//! Bringing a value into the exact shape of a type: what a model serialized to is close to it, what goes on
+//! the wire must be it.
 
 use std::collections::BTreeMap;
 
@@ -7,15 +8,17 @@ use unicode_normalization::{UnicodeNormalization, is_nfc};
 use super::{MAX_DEPTH, Problem, Step, Type, Value, ValueError};
 
 impl Value {
-    /// This value in the exact form of `ty`: sequences become the list, set or tuple that is asked for, structures the map or object; attributes
-    /// that are absent become null; text is brought to Unicode NFC, which Terraform does on its side too, so that a comparison here decides as
-    /// the one there. Fails where the types differ; an attribute that the type does not have is an error, not dropped.
+    /// This value in the exact form of `ty`: sequences become the list, set or tuple that is asked for,
+    /// structures the map or object; attributes that are absent become null; text is brought to Unicode NFC,
+    /// which Terraform does on its side too, so that a comparison here decides as the one there. Fails where
+    /// the types differ; an attribute that the type does not have is an error, not dropped.
     pub fn conform(self, ty: &Type) -> Result<Self, ValueError> {
         conform(self, ty, 0)
     }
 
-    /// The type this value has of itself. Sequences are taken as tuples and structures as objects unless they are uniform collections already
-    /// typed by [`Value::Dynamic`]; null and unknown have none and are [`Type::Dynamic`].
+    /// The type this value has of itself. Sequences are taken as tuples and structures as objects unless they
+    /// are uniform collections already typed by [`Value::Dynamic`]; null and unknown have none and are
+    /// [`Type::Dynamic`].
     pub fn infer_type(&self) -> Type {
         match self {
             Self::Null | Self::Unknown => Type::Dynamic,

@@ -1,6 +1,8 @@
-//! The JSON form of values: stored state that is to be upgraded, and what some callers send instead of msgpack.
+//! The JSON form of values: stored state that is to be upgraded, and what some callers send instead of
+//! msgpack.
 //!
-//! Read level by level from the raw text, so that numbers keep every digit and errors know their path. There is no unknown in JSON.
+//! Read level by level from the raw text, so that numbers keep every digit and errors know their path. There
+//! is no unknown in JSON.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +16,8 @@ use super::{MAX_DEPTH, Problem, Step, Type, Value, ValueError};
 pub enum Shape {
     /// Every attribute present, no other.
     Exact,
-    /// As stored by another version: attributes that the type no longer has are dropped, missing ones are null.
+    /// As stored by another version: attributes that the type no longer has are dropped, missing ones are
+    /// null.
     Stored,
 }
 
@@ -53,7 +56,8 @@ impl Decoder {
         let kind = Kind::of(raw);
         match (ty, kind) {
             (Type::Dynamic, Kind::Object) => self.dynamic(raw, depth),
-            // Terraform converts between primitives when it reads state, and so do we: an attribute may have changed its type.
+            // Terraform converts between primitives when it reads state, and so do we: an attribute may have
+            // changed its type.
             (Type::Bool, Kind::Bool) => Ok(Value::Bool(raw == "true")),
             (Type::Bool, Kind::String) => match text(raw)?.as_str() {
                 "true" => Ok(Value::Bool(true)),

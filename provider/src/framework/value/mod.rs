@@ -1,8 +1,9 @@
 //! Values: what Terraform and a provider exchange, and nothing else of either.
 //!
 //! [`Value`] is the untyped form, with unknowns and exact numbers. Its neighbors turn it into something else:
-//! [`msgpack`] and [`json`] from and to the wire, [`mod@typed`] from and to Rust models through serde, [`conform`](Value::conform) into the
-//! exact shape of a [`Type`]. No input makes this room panic; what is malformed, too deep or too long is a [`ValueError`] that names the path.
+//! [`msgpack`] and [`json`] from and to the wire, [`mod@typed`] from and to Rust models through serde,
+//! [`conform`](Value::conform) into the exact shape of a [`Type`]. No input makes this room panic; what is
+//! malformed, too deep or too long is a [`ValueError`] that names the path.
 
 mod conform;
 mod error;
@@ -27,8 +28,8 @@ pub use types::{MAX_DEPTH, Type, TypeError};
 
 /// A value of any type, as Terraform sees it: null, unknown ("known after apply"), or known.
 ///
-/// Sets compare without order. In builds with debug assertions `{:?}` shows everything; in release builds it shows the shape only, because any
-/// text here may be a secret.
+/// Sets compare without order. In builds with debug assertions `{:?}` shows everything; in release builds it
+/// shows the shape only, because any text here may be a secret.
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(rename = "\u{0}framework::Value")]
 pub enum Value {
@@ -58,7 +59,8 @@ pub enum Value {
 }
 
 impl Value {
-    /// A set of these elements. Equal known elements become one; elements with unknown parts are kept apart, as they may turn out to differ.
+    /// A set of these elements. Equal known elements become one; elements with unknown parts are kept apart,
+    /// as they may turn out to differ.
     pub fn set(elements: impl IntoIterator<Item = Self>) -> Self {
         let mut kept: Vec<Self> = elements.into_iter().collect();
         kept.sort();
@@ -195,7 +197,8 @@ impl Value {
         }
     }
 
-    /// What is at `path`. Below a null there is null, below an unknown all is unknown; a step that does not fit the value finds null.
+    /// What is at `path`. Below a null there is null, below an unknown all is unknown; a step that does not
+    /// fit the value finds null.
     pub fn at(&self, path: &AttributePath) -> &Self {
         let mut here = self;
         for step in path.steps() {
@@ -232,7 +235,8 @@ impl Value {
         Some(here)
     }
 
-    /// What is at `path` as a Rust value, without losing whether it is null or unknown. `path` may be dotted text: `"helm.namespace"`.
+    /// What is at `path` as a Rust value, without losing whether it is null or unknown. `path` may be dotted
+    /// text: `"helm.namespace"`.
     pub fn field<T: serde::de::DeserializeOwned>(
         &self,
         path: impl Into<AttributePath>,
@@ -288,7 +292,8 @@ impl Ord for Value {
             (Self::String(a), Self::String(b)) => a.cmp(b),
             (Self::List(a), Self::List(b)) | (Self::Tuple(a), Self::Tuple(b)) => a.cmp(b),
             (Self::Set(a), Self::Set(b)) => {
-                // Sorted here and not only in `set`: the variant is public, and an element may have been changed since.
+                // Sorted here and not only in `set`: the variant is public, and an element may have been
+                // changed since.
                 let (mut a, mut b): (Vec<_>, Vec<_>) = (a.iter().collect(), b.iter().collect());
                 a.sort();
                 b.sort();

@@ -1,5 +1,5 @@
-//! Exact numbers. Terraform computes with 512-bit decimals, so a float in between would change what a user wrote:
-//! an `i64` where it fits, a big decimal elsewhere. Equality and order are numeric, whatever the form.
+//! Exact numbers. Terraform computes with 512-bit decimals, so a float in between would change what a user
+//! wrote: an `i64` where it fits, a big decimal elsewhere. Equality and order are numeric, whatever the form.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -9,7 +9,8 @@ use bigdecimal::{BigDecimal, ToPrimitive};
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde::ser::{Serialize, Serializer};
 
-/// The longest number text that is read. Terraform's own precision is about 154 digits; 1e300 is 301 characters.
+/// The longest number text that is read. Terraform's own precision is about 154 digits; 1e300 is 301
+/// characters.
 pub const MAX_NUMBER_TEXT: usize = 4096;
 /// The largest power of ten, either way. Larger ones would make a text of that many zeros on the wire.
 pub const MAX_EXPONENT: i64 = 4096;
@@ -86,7 +87,8 @@ impl Number {
         Self::from_decimal(&BigDecimal::try_from(float).map_err(|_| NumberError::NotANumber)?)
     }
 
-    /// The shortest decimal that reads back as this float: `0.1` becomes 0.1, which is what a person means by it.
+    /// The shortest decimal that reads back as this float: `0.1` becomes 0.1, which is what a person means by
+    /// it.
     pub fn from_f64_shortest(float: f64) -> Result<Self, NumberError> {
         if float.is_finite() {
             format!("{float:e}").parse()
@@ -132,7 +134,8 @@ impl Number {
         }
     }
 
-    /// The float that is exactly this number, for fractions and infinities only: Terraform puts no other floats on the wire.
+    /// The float that is exactly this number, for fractions and infinities only: Terraform puts no other
+    /// floats on the wire.
     pub(super) fn as_wire_f64(&self) -> Option<f64> {
         match &self.0 {
             Repr::Int(_) => None,

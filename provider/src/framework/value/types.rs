@@ -154,7 +154,8 @@ impl Type {
                     .map(inner)
                     .collect::<Result<_, _>>()
                     .map(Self::Tuple),
-                // A third part lists optional attributes, which only matters for conversions Terraform has done already.
+                // A third part lists optional attributes, which only matters for conversions Terraform has
+                // done already.
                 [Json::String(kind), Json::Object(attributes), ..]
                     if kind == "object" && parts.len() <= 3 =>
                 {

@@ -1,7 +1,8 @@
 //! Terraform's own rules on what a provider answers, as checks.
 //!
-//! Terraform enforces them in its core, where a breach reads as "Provider produced inconsistent result". Run on our side of the wire (in tests and in
-//! builds with debug assertions) they name the rule and the attribute.
+//! Terraform enforces them in its core, where a breach reads as "Provider produced inconsistent result". Run
+//! on our side of the wire (in tests and in builds with debug assertions) they name the rule and the
+//! attribute.
 
 use std::fmt;
 
@@ -48,7 +49,8 @@ const PRESENT: &str = "what was planned to be absent must be absent";
 const STILL_UNKNOWN: &str = "nothing may be unknown after apply";
 const LENGTH: &str = "a collection must come back with as many elements as planned";
 
-/// What in `planned` breaks the rules for plans (`prior` null for a create, `config` and `planned` null for a destroy).
+/// What in `planned` breaks the rules for plans (`prior` null for a create, `config` and `planned` null for a
+/// destroy).
 pub fn plan(schema: &Schema, prior: &Value, config: &Value, planned: &Value) -> Vec<Violation> {
     let mut check = Check::default();
     check.object(&schema.root, prior, config, planned, &AttributePath::root());
@@ -277,8 +279,8 @@ impl Check {
         }
     }
 
-    /// Elements of sets are matched by whether they could be each other. Unknown parts may make two elements one, so the count is compared only
-    /// where everything is known.
+    /// Elements of sets are matched by whether they could be each other. Unknown parts may make two elements
+    /// one, so the count is compared only where everything is known.
     fn sets(
         &mut self,
         left: &Value,

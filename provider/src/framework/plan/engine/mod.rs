@@ -2,9 +2,10 @@
 //!
 //! 1. Defaults, where the configuration says nothing.
 //! 2. Write-only values become null: Terraform proposes them, and refuses to see them again.
-//! 3. If anything differs from what is stored, what the provider computes becomes unknown, except in elements of sets that stay as they are. If
-//!    nothing differs, everything stays, and the plan is empty.
-//! 4. Modifiers: what keeps its stored value gets it back; what replaces the object when it changes is collected.
+//! 3. If anything differs from what is stored, what the provider computes becomes unknown, except in elements
+//!    of sets that stay as they are. If nothing differs, everything stays, and the plan is empty.
+//! 4. Modifiers: what keeps its stored value gets it back; what replaces the object when it changes is
+//!    collected.
 //!
 //! The resource's own hook comes after, and then [`filter_replacements`].
 
@@ -22,8 +23,8 @@ pub struct Proposal {
     pub requires_replace: Vec<AttributePath>,
 }
 
-/// Plans the change from `prior` (null for a create) to what `config` asks for, starting from Terraform's own proposal. All of them have the type of
-/// the schema; a null proposal (a destroy) stays null.
+/// Plans the change from `prior` (null for a create) to what `config` asks for, starting from Terraform's own
+/// proposal. All of them have the type of the schema; a null proposal (a destroy) stays null.
 pub fn propose(schema: &Schema, config: &Value, prior: &Value, proposed: Value) -> Proposal {
     if proposed.is_null() {
         return Proposal {
@@ -87,7 +88,8 @@ pub fn propose(schema: &Schema, config: &Value, prior: &Value, proposed: Value) 
                 } else {
                     planned
                 };
-            // What is write-only is null on both sides, so its change is never seen here; its version attribute is for that.
+            // What is write-only is null on both sides, so its change is never seen here; its version
+            // attribute is for that.
             if planned != *beside.prior {
                 let change = Change {
                     config: beside.config,
@@ -126,7 +128,8 @@ pub fn null_write_only(schema: &Schema, value: Value) -> Value {
     )
 }
 
-/// The same value with the blocks that are held in collections never null: a stored state, or a model, may not have them.
+/// The same value with the blocks that are held in collections never null: a stored state, or a model, may
+/// not have them.
 pub fn complete_blocks(schema: &Schema, value: Value) -> Value {
     blocks(&schema.root, value)
 }
@@ -163,8 +166,8 @@ fn blocks(schema: &Object, value: Value) -> Value {
     Value::Object(named)
 }
 
-/// The configuration that would lead to `state`: nothing that the provider computes, nothing that is a default anyway, and no secrets, because it
-/// is written to a file.
+/// The configuration that would lead to `state`: nothing that the provider computes, nothing that is a
+/// default anyway, and no secrets, because it is written to a file.
 pub fn configuration_of(schema: &Schema, state: Value) -> Value {
     let nothing = Beside::nothing();
     objects(
@@ -187,8 +190,9 @@ pub fn configuration_of(schema: &Schema, state: Value) -> Value {
     )
 }
 
-/// The replacements Terraform is told of: those where something does change (a write-only attribute always counts), as far as they can be
-/// addressed, sorted, each once. A path that the schema does not have is a fault of the provider.
+/// The replacements Terraform is told of: those where something does change (a write-only attribute always
+/// counts), as far as they can be addressed, sorted, each once. A path that the schema does not have is a
+/// fault of the provider.
 pub fn filter_replacements(
     schema: &Schema,
     prior: &Value,

@@ -302,7 +302,8 @@ mod properties {
         })
     }
 
-    /// Nulls the computed attributes inside nested objects, and drops null elements, which Terraform does not send.
+    /// Nulls the computed attributes inside nested objects, and drops null elements, which Terraform does not
+    /// send.
     fn strip_nodes(value: &mut Value) {
         match value {
             Value::List(elements) | Value::Set(elements) => {

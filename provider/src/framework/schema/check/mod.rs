@@ -1,14 +1,15 @@
 //! The self-check of a schema: Terraform's own rules on what is sent, and ours on what is not.
 //!
-//! Terraform refuses a whole provider for one wrong attribute, and says so to the user. So this runs in tests, and at the start of builds with
-//! debug assertions.
+//! Terraform refuses a whole provider for one wrong attribute, and says so to the user. So this runs in
+//! tests, and at the start of builds with debug assertions.
 
 use super::{Kind, Mode, Modifier, Nesting, Object, Schema};
 use crate::framework::value::{AttributePath, Step, Type};
 use crate::plugin::proto::tfplugin6 as pb;
 
 impl Schema {
-    /// Every fault of this schema, each as a sentence fragment that begins with `name` and the attribute's path. Empty for a sound one.
+    /// Every fault of this schema, each as a sentence fragment that begins with `name` and the attribute's
+    /// path. Empty for a sound one.
     pub fn check(&self, name: &str) -> Vec<String> {
         let mut faults = check_wire(name, &self.to_wire());
         if self.version < 0 {

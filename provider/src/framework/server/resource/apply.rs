@@ -150,8 +150,8 @@ fn settle(
     }
 }
 
-/// The answer to a call that had none. One that refused has changed nothing. One that panicked may have made the object: a create is stored as
-/// planned, so that Terraform knows of it and replaces it.
+/// The answer to a call that had none. One that refused has changed nothing. One that panicked may have made
+/// the object: a create is stored as planned, so that Terraform knows of it and replaces it.
 pub(in crate::framework::server) fn kept<P: Provider>(
     server: &ProviderServer<P>,
     request: &Request,

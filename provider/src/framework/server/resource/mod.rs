@@ -20,7 +20,8 @@ type Found<D> = Entry<dyn ErasedResource<D>>;
 
 const KIND: &str = "resource";
 
-/// A state on its way out: nothing write-only in it, nothing unknown, and blocks in the form Terraform has them.
+/// A state on its way out: nothing write-only in it, nothing unknown, and blocks in the form Terraform has
+/// them.
 fn outgoing<D: Send + Sync + 'static>(entry: &Found<D>, state: Value) -> Result<Value, Diagnostics> {
     let state = complete_blocks(entry.schema(), null_write_only(entry.schema(), state));
     let violations = checks::state(entry.schema(), &state);

@@ -1,4 +1,5 @@
-//! MoveResourceState: the state of another type, or of another provider's, that a `moved` block makes one of ours.
+//! MoveResourceState: the state of another type, or of another provider's, that a `moved` block makes one of
+//! ours.
 
 use super::{KIND, identity_of, outgoing};
 use crate::framework::convert;

@@ -1,4 +1,5 @@
-//! UpgradeResourceState and UpgradeResourceIdentity: what is stored, in the shape of today. Terraform asks at every run, also at the same version.
+//! UpgradeResourceState and UpgradeResourceIdentity: what is stored, in the shape of today. Terraform asks at
+//! every run, also at the same version.
 
 use bytes::Bytes;
 use serde_json::Value as Json;

@@ -65,7 +65,8 @@ impl<'a> Reader<'a> {
             return Ok(Value::Null);
         }
         if let Some(payload) = self.extension(marker)? {
-            // Terraform may refine an unknown (not null, a prefix, bounds); every extension is an unknown, with or without.
+            // Terraform may refine an unknown (not null, a prefix, bounds); every extension is an unknown,
+            // with or without.
             self.take(payload)?;
             return Ok(Value::Unknown);
         }

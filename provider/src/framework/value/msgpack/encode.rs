@@ -6,11 +6,12 @@ use rmp::encode as mp;
 
 use crate::framework::value::{MAX_DEPTH, Number, Problem, Step, Type, Value, ValueError};
 
-/// The only unknown we write: extension 0 with one zero byte. Terraform takes it as an unknown without refinement.
+/// The only unknown we write: extension 0 with one zero byte. Terraform takes it as an unknown without
+/// refinement.
 const UNKNOWN: [u8; 3] = [0xd4, 0x00, 0x00];
 
-/// `value` as msgpack of type `ty`. The value must have the form of the type ([`Value::conform`]); an object attribute that is absent is
-/// written as null.
+/// `value` as msgpack of type `ty`. The value must have the form of the type ([`Value::conform`]); an object
+/// attribute that is absent is written as null.
 pub fn encode(value: &Value, ty: &Type) -> Result<Vec<u8>, ValueError> {
     let mut out = Vec::with_capacity(256);
     write(&mut out, value, ty, 0)?;
@@ -90,7 +91,8 @@ fn write_elements<'t>(
     Ok(())
 }
 
-/// An int where it fits, a float only where it is exact, else decimal text: what Terraform writes, so that nothing is rounded on the way.
+/// An int where it fits, a float only where it is exact, else decimal text: what Terraform writes, so that
+/// nothing is rounded on the way.
 fn write_number(out: &mut Vec<u8>, number: &Number) -> Result<(), ValueError> {
     if let Some(int) = number.as_i64() {
         infallible(mp::write_sint(out, int))

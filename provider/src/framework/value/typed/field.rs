@@ -13,7 +13,8 @@ pub(super) const FIELD_TOKEN: &str = "\u{0}framework::Field";
 /// The name under which an unknown is written.
 pub(super) const UNKNOWN_TOKEN: &str = "\u{0}framework::Unknown";
 
-/// One attribute of a model whose value may be known only after apply, as every computed attribute is in a plan.
+/// One attribute of a model whose value may be known only after apply, as every computed attribute is in a
+/// plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Field<T> {
     /// No value.

@@ -1,7 +1,8 @@
 //! Between values and Rust models, through serde.
 //!
-//! A model is any type with `Serialize` and `Deserialize`. `Option<T>` is null or known, and an unknown where a model has no place for one is an
-//! error that names the attribute; [`Field<T>`] has a place for all three. A [`Value`] inside a model keeps whatever is there.
+//! A model is any type with `Serialize` and `Deserialize`. `Option<T>` is null or known, and an unknown where
+//! a model has no place for one is an error that names the attribute; [`Field<T>`] has a place for all three.
+//! A [`Value`] inside a model keeps whatever is there.
 
 mod de;
 mod field;
