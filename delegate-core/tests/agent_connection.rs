@@ -2,6 +2,13 @@
 //!
 //! Time is paused: it jumps whenever everybody waits, so pauses of minutes cost nothing and are measured exactly.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failure here is the test's"
+)]
+
 mod support;
 
 use std::time::Duration;

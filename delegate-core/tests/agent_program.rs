@@ -1,5 +1,12 @@
 //! The real program: its settings, its exit codes, its last words, and what a `kill -9` leaves.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failure here is the test's"
+)]
+
 mod support;
 
 use std::process::Output;

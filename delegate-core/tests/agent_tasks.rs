@@ -1,6 +1,13 @@
 //! What becomes of tasks when the manager, the log service or the task itself misbehaves. Time is paused where no
 //! child process takes part.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failure here is the test's"
+)]
+
 mod support;
 
 use std::time::Duration;

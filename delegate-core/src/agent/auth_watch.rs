@@ -95,7 +95,7 @@ mod tests {
         let watch = AuthWatch::new();
         watch.refused(TokenRefusal::Revoked);
         assert!(!watch.is_accepted());
-        tokio::time::advance(PATIENCE - Duration::from_millis(1)).await;
+        tokio::time::advance(PATIENCE.saturating_sub(Duration::from_millis(1))).await;
         watch.refused(TokenRefusal::Revoked);
         assert!(matches!(*watch.subscribe().borrow(), TokenState::Refused { .. }));
         tokio::time::advance(Duration::from_millis(1)).await;

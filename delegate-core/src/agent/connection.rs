@@ -75,7 +75,7 @@ mod tests {
         let connection = Connection::default();
         assert!(!connection.is_up());
         assert!(!connection.answered(), "the first answer ends no outage");
-        tokio::time::advance(LOST_AFTER - Duration::from_millis(1)).await;
+        tokio::time::advance(LOST_AFTER.saturating_sub(Duration::from_millis(1))).await;
         connection.failed(&"reset");
         assert!(connection.is_up(), "one failed call is no outage");
         tokio::time::advance(Duration::from_millis(1)).await;

@@ -210,10 +210,10 @@ impl Executor {
         let ending = ending(&response);
         self.status.metrics.task_ended(ending, began.elapsed());
         info!(?ending, took = ?began.elapsed(), "ended");
-        if let Some(worker) = log {
-            if let Some(rest) = worker.close().await {
-                self.log_ends.spawn(rest);
-            }
+        if let Some(worker) = log
+            && let Some(rest) = worker.close().await
+        {
+            self.log_ends.spawn(rest);
         }
         let response = report::bounded(response);
         let finished = Record::Finished {

@@ -22,11 +22,11 @@ const LONG_POLL: Duration = Duration::from_secs(25);
 /// An empty reply within this time came from a manager that does not wait.
 const QUICK: Duration = Duration::from_secs(1);
 
-/// Time between two questions to a manager that does not wait, and its jitter either way.
-const POLL_EVERY: Duration = Duration::from_secs(3);
-const POLL_JITTER: Duration = Duration::from_millis(600);
+/// Time between two questions to a manager that does not wait: three seconds with a fifth of jitter either way.
+const POLL_SOONEST: Duration = Duration::from_millis(2400);
+const POLL_LATEST: Duration = Duration::from_millis(3600);
 
-/// The first pause after a reply that told nothing new; it doubles up to [`POLL_EVERY`]. Such a reply repeats tasks for
+/// The first pause after a reply that told nothing new; it doubles up to [`POLL_LATEST`]. Such a reply repeats tasks for
 /// which there is no room, or an abort that is being obeyed.
 const REPEAT_PAUSE: Duration = Duration::from_millis(250);
 
@@ -62,7 +62,7 @@ pub(super) async fn poll(executor: Arc<Executor>) {
             Heard::News => repeats = 0,
             Heard::OnlyOldNews => {
                 let changed = executor.status.ledger.changed();
-                let pause = (REPEAT_PAUSE * (1 << repeats.min(4))).min(POLL_EVERY);
+                let pause = (REPEAT_PAUSE * (1 << repeats.min(4))).min(POLL_LATEST);
                 repeats = repeats.saturating_add(1);
                 // Room or an answered abort makes the next reply a different one.
                 let _ = tokio::time::timeout(pause, changed).await;
@@ -70,7 +70,7 @@ pub(super) async fn poll(executor: Arc<Executor>) {
             Heard::Nothing => {
                 repeats = 0;
                 if asked.elapsed() < QUICK {
-                    tokio::time::sleep(between(POLL_EVERY - POLL_JITTER, POLL_EVERY + POLL_JITTER)).await;
+                    tokio::time::sleep(between(POLL_SOONEST, POLL_LATEST)).await;
                 }
             }
         }

@@ -68,8 +68,16 @@ impl Link {
         self.delegate_id.send_replace(Some(id));
     }
 
+    /// Registers. A refused token is the caller's to judge: the first registration ends with it, a later one does not.
     pub(super) async fn register(&self, params: &DelegateParams) -> Result<Registered, CallError> {
-        self.observe(self.client.register(params).await, None)
+        let result = self.client.register(params).await;
+        match &result {
+            Err(error) if matches!(error.verdict(), Verdict::TokenRefused(_)) => {
+                self.answered();
+                result
+            }
+            _ => self.observe(result, None),
+        }
     }
 
     pub(super) async fn heartbeat(&self, params: &DelegateParams) -> Result<(), CallError> {

@@ -67,7 +67,7 @@ pub(super) fn remove_leftovers(work_root: &Path) {
         Ok(()) => {}
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => {
-            warn!(path = %work_root.display(), %error, "what interrupted tasks left cannot be removed")
+            warn!(path = %work_root.display(), %error, "what interrupted tasks left cannot be removed");
         }
     }
 }

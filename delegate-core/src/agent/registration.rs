@@ -40,7 +40,8 @@ pub(super) async fn keep_registered(link: &Link, params: &DelegateParams) {
         link.unregistered().await;
         let mut backoff = Backoff::default();
         while let Err(failed) = attempt(link, params).await {
-            if let Verdict::TokenRefused(_) = failed.verdict() {
+            if let Verdict::TokenRefused(how) = failed.verdict() {
+                link.auth.refused(how);
                 // The auth watch counts the seconds; it needs an observation as often as heartbeats give one.
                 tokio::time::sleep(heartbeat::INTERVAL).await;
             } else {
@@ -61,7 +62,7 @@ async fn attempt(link: &Link, params: &DelegateParams) -> Result<Arc<str>, CallE
 async fn pause(backoff: &mut Backoff, failed: &CallError) {
     let pause = backoff.pause(failed.retry_after());
     let attempt = backoff.attempts();
-    if attempt == 1 || attempt % REPORT_EVERY == 0 {
+    if attempt == 1 || attempt.is_multiple_of(REPORT_EVERY) {
         if failed.verdict() == Verdict::Final {
             // Trying on is right all the same: a wrong route is often repaired on the manager's side.
             error!(error = %failed, attempt, next_in = ?pause, "the manager refuses to register this delegate; check MANAGER_HOST_AND_PORT and ACCOUNT_ID; trying again");

@@ -162,11 +162,10 @@ async fn pass_on(mut terminate: Signal, mut interrupt: Signal, handle: ShutdownH
             _ = terminate.recv() => "SIGTERM",
             _ = interrupt.recv() => "SIGINT",
         };
-        match stop {
-            Stop::Drain => info!(
-                "{name}: finishing; a second signal ends running tasks, a third ends the program at once"
-            ),
-            _ => warn!("{name} again: running tasks are ended; another signal ends the program at once"),
+        if stop == Stop::Drain {
+            info!("{name}: finishing; a second signal ends running tasks, a third ends the program at once");
+        } else {
+            warn!("{name} again: running tasks are ended; another signal ends the program at once");
         }
         handle.stop(stop);
     }
@@ -188,7 +187,8 @@ fn read_config(args: &RunArgs) -> Result<DelegateConfig, String> {
     let counts = |name: &str| !(token_by_flag && TOKEN_VARIABLES.contains(&name));
     let own = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let env = Env::from_iter(flags)
+    let env = flags
+        .collect::<Env>()
         .or(own.filter(|(name, _)| counts(name)))
         .or(file.into_iter().filter(|(name, _)| counts(name)));
     DelegateConfig::from_env(&env).map_err(|errors| errors.to_string())
@@ -201,7 +201,7 @@ fn read_env_file(path: &Path) -> Result<Vec<(String, String)>, String> {
 }
 
 fn flags(args: &RunArgs) -> impl Iterator<Item = (String, String)> {
-    let path = |path: &Option<PathBuf>| path.clone().map(|path| path.into_os_string());
+    let path = |path: &Option<PathBuf>| path.clone().map(PathBuf::into_os_string);
     let text = |text: &Option<String>| text.clone().map(OsString::from);
     [
         ("DELEGATE_NAME", text(&args.name)),

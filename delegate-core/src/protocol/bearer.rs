@@ -15,7 +15,6 @@ use super::token;
 use crate::config::{AccountId, DelegateToken, TokenSource};
 
 /// A minted token is used for half its life, so that it never runs out on the way.
-#[expect(clippy::cast_sign_loss, reason = "a positive constant")]
 const FRESH_FOR: Duration = Duration::from_secs(token::LIFETIME_SECONDS as u64 / 2);
 
 /// A token file holds 44 characters and perhaps a line end; anything far larger is another file.
@@ -65,10 +64,10 @@ impl Bearer {
     /// The value of `Authorization`.
     pub(super) fn header(&self) -> Result<HeaderValue, BearerError> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((header, minted)) = kept.as_ref() {
-            if minted.elapsed() < FRESH_FOR {
-                return Ok(header.clone());
-            }
+        if let Some((header, minted)) = kept.as_ref()
+            && minted.elapsed() < FRESH_FOR
+        {
+            return Ok(header.clone());
         }
         let now = now_seconds() + self.clock_offset.load(Ordering::Relaxed);
         let jwe = token::mint(self.account_id.as_str(), &self.token()?, now)
@@ -147,7 +146,7 @@ mod tests {
             !format!("{first:?} {bearer:?}").contains("Delegate "),
             "it does not print"
         );
-        tokio::time::advance(FRESH_FOR - Duration::from_secs(1)).await;
+        tokio::time::advance(FRESH_FOR.saturating_sub(Duration::from_secs(1))).await;
         assert_eq!(bearer.header().unwrap(), first);
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_ne!(bearer.header().unwrap(), first);

@@ -332,7 +332,8 @@ impl ManagerClient {
     ) -> Result<Reply, CallError> {
         let first = self.send(&method, url, timeout, body.clone()).await?;
         let reply = match first.into_result(&method, url) {
-            Err((error, headers)) => {
+            Err(refused) => {
+                let (error, headers) = *refused;
                 if !matches!(error.verdict(), Verdict::TokenRefused(_)) {
                     return Err(error);
                 }
@@ -346,7 +347,7 @@ impl ManagerClient {
             }
             Ok(reply) => return Ok(reply),
         };
-        reply.into_result(&method, url).map_err(|(error, _)| error)
+        reply.into_result(&method, url).map_err(|refused| refused.0)
     }
 
     fn mind_the_clock(&self, headers: &HeaderMap) {
@@ -404,12 +405,12 @@ struct Reply {
 }
 
 impl Reply {
-    fn into_result(self, method: &Method, url: &Url) -> Result<Self, (CallError, HeaderMap)> {
+    fn into_result(self, method: &Method, url: &Url) -> Result<Self, Box<(CallError, HeaderMap)>> {
         if self.status.is_success() {
             return Ok(self);
         }
         let kind = status_error(self.status, &self.headers, &self.body);
-        Err((CallError::new(method, url, kind), self.headers))
+        Err(Box::new((CallError::new(method, url, kind), self.headers)))
     }
 
     fn json<T: DeserializeOwned>(&self, method: &Method, url: &Url) -> Result<T, CallError> {

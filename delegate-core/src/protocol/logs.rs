@@ -222,10 +222,9 @@ async fn finish(
     let mut kind = status_error(status, &headers, &body);
     if let (CallErrorKind::Status { message, .. }, Ok(error)) =
         (&mut kind, serde_json::from_slice::<LogServiceError>(&body))
+        && !error.error_msg.is_empty()
     {
-        if !error.error_msg.is_empty() {
-            *message = error.error_msg;
-        }
+        *message = error.error_msg;
     }
     Err(fail(kind))
 }

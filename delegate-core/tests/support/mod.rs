@@ -1,6 +1,13 @@
 //! What the tests of the agent share.
 
 #![allow(dead_code, reason = "each test program uses its own part")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::needless_pass_by_value,
+    reason = "helpers of tests: a failure here is the test's"
+)]
 
 pub(crate) mod kinds;
 pub(crate) mod manager_double;

@@ -229,10 +229,11 @@ impl Writer {
             }
             if let Err(reason) = &result {
                 error!(file = %self.path.display(), reason, "the task journal cannot be written; no task is taken until it can");
-            } else if self.length > COMPACT_FROM && self.length > COMPACT_FACTOR * self.open_bytes() {
-                if let Err(error) = self.compact() {
-                    warn!(file = %self.path.display(), %error, "the task journal could not be rewritten; it grows");
-                }
+            } else if self.length > COMPACT_FROM
+                && self.length > COMPACT_FACTOR * self.open_bytes()
+                && let Err(error) = self.compact()
+            {
+                warn!(file = %self.path.display(), %error, "the task journal could not be rewritten; it grows");
             }
         }
     }
