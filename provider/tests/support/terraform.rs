@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use serde_json::Value as Json;
 use tempfile::TempDir;
@@ -162,6 +162,7 @@ impl Terraform {
             .command(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
+            .process_group(0)
             .spawn()
             .expect("terraform starts");
         Running {
@@ -304,12 +305,18 @@ pub struct Running {
 impl Running {
     /// Presses Ctrl-C: Terraform sends `StopProvider` and waits for what the provider reached.
     pub fn interrupt(&self) {
-        let id = self.child.id().expect("it has not ended");
-        kill(
-            Pid::from_raw(i32::try_from(id).expect("a process id")),
-            Signal::SIGINT,
-        )
-        .expect("it is ours");
+        kill(self.id(), Signal::SIGINT).expect("it is ours");
+    }
+
+    /// Kills Terraform and every provider it has started, at once and without warning.
+    pub fn kill(&self) {
+        // It leads a process group, in which its providers are.
+        killpg(self.id(), Signal::SIGKILL).expect("it is ours");
+    }
+
+    fn id(&self) -> Pid {
+        let id = self.child.id().expect("nobody has waited for its end");
+        Pid::from_raw(i32::try_from(id).expect("a process id"))
     }
 
     /// Waits for its end.
