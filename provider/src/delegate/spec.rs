@@ -7,7 +7,7 @@ use delegate_core::config::{
     AccountId, ClientCertificate, DelegateConfig, DelegateName, DelegateToken, DelegateType, Proxy,
     ProxyCredentials, ProxyScheme, Tag, TokenSource,
 };
-use delegate_core::install::host::{HostSpec, ServiceKind};
+use delegate_core::install::host::{self, HostSpec, ServiceKind};
 use url::Url;
 
 use super::model::{self, Model};
@@ -260,7 +260,7 @@ fn host_spec(model: &Model, host: &model::Host, mut config: DelegateConfig) -> R
         Some(path) => expand_home(path),
         None => beside_provider()?,
     };
-    Ok(HostSpec {
+    let spec = HostSpec {
         config,
         extra_env: model.env.clone().unwrap_or_default(),
         binary,
@@ -268,7 +268,16 @@ fn host_spec(model: &Model, host: &model::Host, mut config: DelegateConfig) -> R
         service,
         user: host.user.clone(),
         notes: notes(model),
-    })
+    };
+    match host::lost_variable(&spec) {
+        None => Ok(spec),
+        Some(name) => Err(Diagnostic::error(
+            "Variable already in use",
+            format!("{name} is set by the installation itself. Remove it from env."),
+        )
+        .at("env")
+        .into()),
+    }
 }
 
 /// Folder of an installation when none is named.

@@ -85,11 +85,24 @@ pub(crate) fn diagnostics(diagnostics: Diagnostics) -> Vec<pb::Diagnostic> {
                 Severity::Warning => pb::diagnostic::Severity::Warning,
             }
             .into(),
+            detail: located(&diagnostic),
             summary: diagnostic.summary,
-            detail: diagnostic.detail,
             attribute: path(&diagnostic.path),
         })
         .collect()
+}
+
+/// The detail, which says where when the host cannot: Terraform points at attributes of the resource itself, and at the
+/// resource as a whole for what lies deeper.
+fn located(diagnostic: &Diagnostic) -> String {
+    let path = diagnostic.path.addressable();
+    let place = path.to_string();
+    let told = diagnostic.detail.contains(&place) || diagnostic.summary.contains(&place);
+    if path.steps().len() < 2 || told {
+        diagnostic.detail.clone()
+    } else {
+        format!("{place}: {}", diagnostic.detail)
+    }
 }
 
 /// What the host says it can do; a host that says nothing can do nothing of it.

@@ -53,8 +53,18 @@ async fn what_can_be_known_is_refused_by_validate() {
         ("no mode", with(TOKEN)),
         ("two modes", good("helm = {}")),
         ("no token", with(host)),
-        ("two tokens", good(&format!("token = \"{token}\""))),
-        ("token_wo and token_file", good("token_file = \"/x\"")),
+        (
+            "two tokens",
+            with(&format!(
+                "{host}\n  token = \"{token}\"\n  token_wo = \"{token}\""
+            )),
+        ),
+        (
+            "token_wo and token_file",
+            with(&format!(
+                "{host}\n  token_wo = \"{token}\"\n  token_file = \"/x\""
+            )),
+        ),
         (
             "token_secret on a host",
             with(&format!("{host}\n  token_secret = {{ name = \"x\" }}")),
@@ -215,7 +225,7 @@ async fn what_depends_on_this_machine_is_refused_before_anything_is_changed() {
         ),
         (
             "directory of another delegate",
-            "plan",
+            "apply",
             format!("directory = \"{}\"", other.host.path()),
         ),
     ];

@@ -56,14 +56,9 @@ async fn a_change_of_settings_is_an_update_and_loses_no_running_task() {
     case.assert_well(&case.host, "new").await;
     assert_ne!(case.host.agent().map(|agent| agent.pid), Some(before.1.pid));
     assert_ne!(case.host.supervisor().map(|one| one.pid), Some(before.0.pid));
-    let known = case.manager.delegates(&case.name).await;
-    let live: Vec<_> = known
-        .iter()
-        .filter(|delegate| delegate["connected"] == true)
-        .collect();
-    assert_eq!(live.len(), 1, "{known:?}");
+    let known = case.registered().await;
     assert_eq!(
-        (&live[0]["tags"], &live[0]["description"]),
+        (&known["tags"], &known["description"]),
         (&json!(["new"]), &json!("changed"))
     );
     assert_eq!(case.attribute("token_wo_version").await, 2);

@@ -56,9 +56,19 @@ async fn an_edited_environment_file_is_seen_line_by_line_and_written_anew() {
     };
     let file = case.host.env_file();
     let text = fs::read_to_string(&file).unwrap();
-    let edited = text
-        .replace("DELEGATE_TAGS=", "DELEGATE_TAGS=intruder")
-        .replace("NEXT_GEN=true\n", "");
+    let edited: String = text
+        .lines()
+        .filter(|line| !line.starts_with("NEXT_GEN="))
+        .map(|line| match line.split_once('=') {
+            Some(("DELEGATE_TAGS", _)) => "DELEGATE_TAGS=intruder
+"
+            .to_owned(),
+            _ => format!(
+                "{line}
+"
+            ),
+        })
+        .collect();
     assert_ne!(edited, text);
     fs::write(&file, format!("{edited}EXTRA=1\n")).unwrap();
     assert_eq!(
@@ -68,6 +78,15 @@ async fn an_edited_environment_file_is_seen_line_by_line_and_written_anew() {
             "DELEGATE_TAGS is \"intruder\", installed with \"\"",
             "EXTRA was added",
         ]
+    );
+    case.assert_heals().await;
+    assert_eq!(fs::read_to_string(&file).unwrap(), text);
+
+    fs::write(&file, "this is no variable\n").unwrap();
+    let drift = case.drift().await;
+    assert!(
+        drift.len() == 1 && drift[0].starts_with("the environment file cannot be read"),
+        "{drift:?}"
     );
     case.assert_heals().await;
     assert_eq!(fs::read_to_string(&file).unwrap(), text);

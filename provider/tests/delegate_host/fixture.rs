@@ -95,6 +95,15 @@ impl Case {
         serde_json::from_value(lines).expect("lines")
     }
 
+    /// The delegate of this case as the manager knows it: the last one that has registered.
+    pub(crate) async fn registered(&self) -> serde_json::Value {
+        let known = self.manager.delegates(&self.name).await;
+        let last = known
+            .into_iter()
+            .max_by_key(|delegate| delegate["registered_at"].as_str().map(str::to_owned));
+        last.expect("one has registered")
+    }
+
     /// That an apply makes all well: it succeeds, nothing is left to do, one delegate runs, and it takes tasks.
     pub(crate) async fn assert_heals(&self) -> Run {
         let run = self.terraform.apply().await.succeeds();

@@ -2,6 +2,8 @@
 
 use std::process::Stdio;
 
+use delegate_core::install::host::ServiceKind;
+
 use crate::fixture::{Case, DELEGATE, TOKEN, resource};
 use crate::host::Host;
 
@@ -31,15 +33,23 @@ async fn by_hand(stem: &str) -> Option<(Case, Host)> {
     Some((case, host))
 }
 
-const ARGUMENTS: &str =
-    "host = { service = \"process\" }\n  tags = [\"a\", \"b\"]\n  description = \"by hand\"";
+/// The arguments that say what was installed by hand. A service that is this machine's own is imported as `auto`.
+fn arguments() -> String {
+    let service = match ServiceKind::of_this_machine() {
+        ServiceKind::Process => "auto",
+        ServiceKind::Systemd => "process",
+    };
+    format!(
+        "{TOKEN}\n  host = {{ service = \"{service}\" }}\n  tags = [\"a\", \"b\"]\n  description = \"by hand\""
+    )
+}
 
 #[tokio::test]
 async fn a_delegate_installed_by_hand_is_imported_by_its_id() {
     let Some((case, host)) = by_hand("import").await else {
         return;
     };
-    case.write(&resource(&case.name, &format!("{TOKEN}\n  {ARGUMENTS}")));
+    case.write(&resource(&case.name, &arguments()));
     let agent = host.agent();
     let id = format!("host/localhost/{}", case.name);
     case.terraform.import(DELEGATE, &id).await.succeeds();
@@ -62,7 +72,14 @@ async fn what_was_applied_and_forgotten_is_imported_without_a_change() {
         return;
     };
     let host = Host::by_default(&case.name);
-    case.write(&resource(&case.name, &format!("{TOKEN}\n  {ARGUMENTS}")));
+    let more = format!(
+        "env = {{ TEAM = \"a\" }}\n  init_script = \"true\"\n  poll_for_tasks = true\n  log_service_url = \"{}/logs/\"\n  \
+         proxy = {{ host = \"127.0.0.1\", port = 9, user = \"u\", no_proxy = [\"127.0.0.1\"] }}\n  \
+         ca_bundle = {{ directory = \"{}\" }}",
+        case.manager.url,
+        case.terraform.path("").display()
+    );
+    case.write(&resource(&case.name, &format!("{}\n  {more}", arguments())));
     case.terraform.apply().await.succeeds();
     let before = case.terraform.state().await.resource(DELEGATE)["values"].clone();
     case.terraform.run(&["state", "rm", DELEGATE]).await.succeeds();
@@ -113,10 +130,7 @@ async fn an_import_by_identity_is_the_import_by_id() {
         "import {{\n  to = {DELEGATE}\n  identity = {{ mode = \"host\", place = \"localhost\", name = \"{}\" }}\n}}\n",
         case.name
     );
-    case.write(&format!(
-        "{import}{}",
-        resource(&case.name, &format!("{TOKEN}\n  {ARGUMENTS}"))
-    ));
+    case.write(&format!("{import}{}", resource(&case.name, &arguments())));
     case.terraform.apply().await.succeeds();
     case.assert_well(&host, &case.name).await;
     case.terraform.destroy().await.succeeds();
@@ -128,7 +142,7 @@ async fn what_is_not_there_cannot_be_imported() {
     let Some(case) = Case::new("absent").await else {
         return;
     };
-    case.write(&resource(&case.name, &format!("{TOKEN}\n  {ARGUMENTS}")));
+    case.write(&resource(&case.name, &arguments()));
     for (id, part) in [
         (
             format!("host/localhost/{}", case.name),

@@ -14,7 +14,7 @@
 
 #[path = "../support/golden.rs"]
 mod golden;
-#[path = "../support/host.rs"]
+#[path = "../../../delegate-core/tests/support/host.rs"]
 mod host;
 #[path = "../support/manager.rs"]
 mod manager;

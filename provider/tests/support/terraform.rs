@@ -217,12 +217,10 @@ impl Terraform {
     /// That a plan is empty twice: against the state alone, and after looking at the world.
     pub async fn assert_settled(&self) {
         for arguments in [&["-refresh=false"][..], &[]] {
-            let plan = self.plan(arguments).await;
-            assert!(
-                !plan.changes,
-                "the plan {arguments:?} is not empty:\n{}",
-                plan.text
-            );
+            let mut all = vec!["plan", "-no-color", "-detailed-exitcode"];
+            all.extend(arguments);
+            let run = self.run(&all).await;
+            assert_eq!(run.status.code(), Some(0), "the plan {arguments:?} is not empty: {run}");
         }
     }
 

@@ -4,10 +4,12 @@ use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::service::pause;
 use super::{HostError, Layout, Record};
 
 /// Most of a log that is read for its last lines, bytes.
@@ -78,8 +80,7 @@ pub(super) fn read(path: &Path) -> Result<Option<String>, HostError> {
 
 /// Puts `content` in place of a file, atomically; says whether that changed anything.
 pub(super) fn replace(path: &Path, content: &[u8], mode: u32) -> Result<bool, HostError> {
-    let same_mode = fs::metadata(path).is_ok_and(|meta| meta.mode() & 0o7777 == mode);
-    if same_mode && fs::read(path).is_ok_and(|old| old == content) {
+    if !differs(path, content, mode) {
         return Ok(false);
     }
     let fresh = beside(path);
@@ -98,33 +99,120 @@ pub(super) fn replace(path: &Path, content: &[u8], mode: u32) -> Result<bool, Ho
     write().map_err(failed("write", path)).map(|()| true)
 }
 
-/// Copies the program unless the same one was copied before. Returns its digest, both stamps, and whether it changed.
-pub(super) fn copy_program(
+/// Whether a file is another one than `content` with this mode.
+pub(super) fn differs(path: &Path, content: &[u8], mode: u32) -> bool {
+    let same_mode = fs::metadata(path).is_ok_and(|meta| meta.mode() & 0o7777 == mode);
+    !same_mode || !fs::read(path).is_ok_and(|old| old == content)
+}
+
+/// A program that is about to be the installed one.
+#[derive(Debug)]
+pub(super) struct Program {
+    /// Version, as it says itself.
+    pub(super) version: String,
+    /// SHA-256 in hex.
+    pub(super) digest: String,
+    /// What it was copied from.
+    pub(super) source: FileStamp,
+    /// A copy beside the installed one; or, when that is the same already, its stamp.
+    copy: Result<FileStamp, PathBuf>,
+}
+
+impl Program {
+    /// Whether another program is installed, or none.
+    pub(super) fn is_new(&self) -> bool {
+        self.copy.is_err()
+    }
+
+    /// Makes it the installed one; the stamp of that.
+    pub(super) fn put_in_place(self, layout: &Layout) -> Result<FileStamp, HostError> {
+        let target = layout.program();
+        match self.copy {
+            Ok(stamp) => Ok(stamp),
+            Err(fresh) => fs::rename(fresh, &target)
+                .and_then(|()| FileStamp::of(&target))
+                .map_err(failed("write the program", &target)),
+        }
+    }
+}
+
+/// Copies the program beside the installed one, unless that is the same, and asks the copy for its version. Until it is
+/// put in place nothing has changed: a program that is no delegate does not take the place of one that is.
+pub(super) fn stage_program(
     source: &Path,
     layout: &Layout,
     previous: Option<&Record>,
-) -> Result<(String, FileStamp, FileStamp, bool), HostError> {
+) -> Result<Program, HostError> {
     let target = layout.program();
     let stamp = FileStamp::of(source).map_err(failed("read the program", source))?;
     let untouched = |old: &&Record| FileStamp::of(&target).is_ok_and(|now| now == old.installed);
-    let old = previous.filter(untouched);
+    let old = previous.filter(untouched).filter(|old| !old.version.is_empty());
+    let unchanged = |old: &Record| Program {
+        version: old.version.clone(),
+        digest: old.binary_digest.clone(),
+        source: stamp.clone(),
+        copy: Ok(old.installed.clone()),
+    };
     if let Some(old) = old.filter(|old| old.source == stamp) {
-        return Ok((old.binary_digest.clone(), stamp, old.installed.clone(), false));
+        return Ok(unchanged(old));
     }
     let digest = digest_file(source).map_err(failed("read the program", source))?;
     if let Some(old) = old.filter(|old| old.binary_digest == digest) {
-        return Ok((digest, stamp, old.installed.clone(), false));
+        return Ok(unchanged(old));
     }
     let fresh = beside(&target);
     let copy = || {
         fs::copy(source, &fresh)?;
         fs::set_permissions(&fresh, Permissions::from_mode(0o755))?;
-        File::open(&fresh)?.sync_all()?;
-        fs::rename(&fresh, &target)?;
-        FileStamp::of(&target)
+        File::open(&fresh)?.sync_all()
     };
-    let installed = copy().map_err(failed("write the program", &target))?;
-    Ok((digest, stamp, installed, true))
+    copy().map_err(failed("write the program", &fresh))?;
+    match version_of(&fresh) {
+        Ok(version) => Ok(Program {
+            version,
+            digest,
+            source: stamp,
+            copy: Err(fresh),
+        }),
+        Err(problem) => {
+            remove_file(&fresh)?;
+            Err(HostError::Program {
+                path: source.to_owned(),
+                problem,
+            })
+        }
+    }
+}
+
+/// Asks a program for its version, which also shows that it runs on this machine and is a delegate.
+fn version_of(program: &Path) -> Result<String, String> {
+    let output = patiently(|| {
+        Command::new(program)
+            .arg("--version")
+            .env_clear()
+            .stdin(Stdio::null())
+            .output()
+    });
+    let output = output.map_err(|error| error.to_string())?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    match text.trim().strip_prefix("harness-delegate ") {
+        Some(version) if output.status.success() => Ok(version.to_owned()),
+        _ => Err("it does not answer --version as harness-delegate does".to_owned()),
+    }
+}
+
+/// Runs a program that was written a moment ago. Another thread that starts a process just then holds the file open for
+/// writing until that process has become its own program, and the system refuses to run such a file.
+pub(super) fn patiently<T>(mut run: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    /// The other process takes a few milliseconds at most; a file that is really being written stays busy.
+    const ATTEMPTS: usize = 100;
+    for _ in 0..ATTEMPTS {
+        match run() {
+            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => pause(),
+            result => return result,
+        }
+    }
+    run()
 }
 
 /// Digest of the installed program; read again only when somebody has touched the file.
@@ -147,10 +235,10 @@ pub(super) fn create_private_folder(path: &Path) -> Result<(), HostError> {
         .map_err(failed("create", path))
 }
 
-/// Whether a folder has anything in it; no when it does not exist.
-pub(super) fn is_occupied(path: &Path) -> Result<bool, HostError> {
+/// Whether a folder has anything in it but `ignored`; no when it does not exist.
+pub(super) fn holds_other_than(path: &Path, ignored: &Path) -> Result<bool, HostError> {
     match fs::read_dir(path) {
-        Ok(mut entries) => Ok(entries.next().is_some()),
+        Ok(mut entries) => Ok(entries.any(|entry| entry.is_ok_and(|entry| entry.path() != ignored))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(failed("read", path)(error)),
     }
@@ -201,9 +289,10 @@ pub(super) fn last_lines(path: &Path, count: usize) -> Vec<String> {
         .collect()
 }
 
-/// A fresh name in the same folder, so that a rename stays on one file system.
-fn beside(path: &Path) -> PathBuf {
+/// Where the next content of a file is written, in the same folder, so that a rename stays on one file system. The name
+/// is always the same: what a write that was cut off has left is overwritten by the next, and found by the removal.
+pub(super) fn beside(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.new", std::process::id()));
+    name.push(".new");
     path.with_file_name(name)
 }

@@ -83,6 +83,7 @@ impl Layout {
             self.supervisor_lock(),
             self.record(),
         ] {
+            files::remove_file(&files::beside(&path))?;
             files::remove_file(&path)?;
         }
         files::remove_empty_folder(&self.directory)

@@ -30,7 +30,7 @@ use crate::config::{DelegateConfig, EnvValue, parse_env_file, render_env_file};
 pub struct HostSpec {
     /// Settings of the delegate. Its working folder is set by the installation.
     pub config: DelegateConfig,
-    /// Further variables of the owner; they lose against the settings' own.
+    /// Further variables of the owner; they lose against the settings' own ([`lost_variable`] finds them).
     pub extra_env: BTreeMap<String, String>,
     /// The program to copy.
     pub binary: PathBuf,
@@ -62,6 +62,9 @@ pub struct Record {
     pub source: FileStamp,
     /// The copy when it was made.
     pub installed: FileStamp,
+    /// Whether an installation has begun and not ended: what runs may not be what the files say.
+    #[serde(default)]
+    pub unfinished: bool,
     /// Facts of the owner.
     #[serde(default)]
     pub notes: BTreeMap<String, String>,
@@ -74,6 +77,8 @@ pub struct Observed {
     pub record: Record,
     /// The environment file's variables, in order. Contains secrets.
     pub env: Vec<(String, crate::Secret)>,
+    /// What is wrong with that file, when it cannot be understood. Installing again writes it anew.
+    pub env_problem: Option<String>,
     /// Whether the service runs.
     pub running: bool,
     /// Address of health and metrics, when the agent has announced it.
@@ -108,8 +113,9 @@ pub enum HostError {
         /// Delegate that was to be installed.
         wanted: String,
     },
-    /// The record or the environment file cannot be understood.
-    #[error("{path} is damaged: {problem}; install again to repair it", path = path.display())]
+    /// The record cannot be understood.
+    #[error("{path} is damaged: {problem}; without it nothing is known of what is installed there: end what runs from that \
+             folder and remove the folder", path = path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -150,6 +156,12 @@ pub enum HostError {
     },
 }
 
+/// Variables of the environment file whose values are secret. Whether they are there is all that may be told.
+pub const SECRET_VARIABLES: [&str; 3] = ["DELEGATE_TOKEN", "PROXY_USER", "PROXY_PASSWORD"];
+
+/// Mode of the environment file, which holds the token.
+const ENV_MODE: u32 = 0o600;
+
 /// Whether an installation changed anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
@@ -166,53 +178,90 @@ pub enum Change {
 /// The first step that failed; everything before it stays, and the next call goes on from there.
 pub fn install(spec: &HostSpec) -> Result<Change, HostError> {
     let layout = Layout::new(&spec.directory);
-    let previous = read_record(&layout)?;
-    match &previous {
-        Some(record) if record.name != spec.config.name.as_str() => {
-            return Err(HostError::Taken {
-                path: spec.directory.clone(),
-                found: record.name.clone(),
-                wanted: spec.config.name.to_string(),
-            });
-        }
-        None if files::is_occupied(&spec.directory)? => {
-            return Err(HostError::Foreign(spec.directory.clone()));
-        }
-        _ => {}
+    let previous = claimable(&layout)?;
+    if let Some(other) = previous
+        .as_ref()
+        .filter(|record| record.name != spec.config.name.as_str())
+    {
+        return Err(HostError::Taken {
+            path: spec.directory.clone(),
+            found: other.name.clone(),
+            wanted: spec.config.name.to_string(),
+        });
     }
-    layout.create()?;
     if previous.is_none() {
         // The claim comes first: an installation cut off right after it is found and completed.
+        files::create_private_folder(layout.directory())?;
         write_record(&layout, &claim(spec))?;
     }
-    let (binary_digest, source, installed, binary_changed) =
-        files::copy_program(&spec.binary, &layout, previous.as_ref())?;
-    let version = match previous.as_ref().filter(|_| !binary_changed) {
-        Some(previous) if !previous.version.is_empty() => previous.version.clone(),
-        _ => service::version_of(&layout.program())?,
+    layout.create()?;
+    let program = match files::stage_program(&spec.binary, &layout, previous.as_ref()) {
+        Err(refused) if previous.is_none() => {
+            layout.remove()?;
+            return Err(refused);
+        }
+        staged => staged?,
     };
-    let env_changed = files::replace(&layout.env_file(), env_file(spec).as_bytes(), 0o600)?;
     let record = Record {
-        version,
-        binary_digest,
-        source,
-        installed,
+        version: program.version.clone(),
+        binary_digest: program.digest.clone(),
+        source: program.source.clone(),
+        unfinished: false,
         ..claim(spec)
     };
-    let unit_changed = service::write_definition(&record, &layout, spec.config.grace_period)?;
-    let moved = previous.as_ref().is_some_and(|old| old.service != record.service);
-    if let Some(old) = previous.as_ref().filter(|_| moved) {
+    let env = env_file(spec);
+    let stale = previous.as_ref().is_none_or(|old| old.unfinished)
+        || program.is_new()
+        || files::differs(&layout.env_file(), env.as_bytes(), ENV_MODE)
+        || service::definition_differs(&record, &layout, spec.config.grace_period);
+    let moved = previous.as_ref().filter(|old| old.service != record.service);
+    if stale || moved.is_some() {
+        // Whoever comes after a cut in the middle cannot tell from the files what runs: this says that it is to restart.
+        let unfinished = previous.clone().unwrap_or_else(|| claim(spec));
+        write_record(
+            &layout,
+            &Record {
+                unfinished: true,
+                ..unfinished
+            },
+        )?;
+    }
+    let record = Record {
+        installed: program.put_in_place(&layout)?,
+        ..record
+    };
+    files::replace(&layout.env_file(), env.as_bytes(), ENV_MODE)?;
+    if let Some(old) = moved {
         service::stop(old, &layout, stop_limit(spec.config.grace_period))?;
         service::remove_definition(old)?;
     }
-    write_record(&layout, &record)?;
-    let running = service::is_running(&record, &layout)?;
-    if running && !(env_changed || binary_changed || unit_changed || moved) {
-        return Ok(Change::None);
+    service::write_definition(&record, &layout, spec.config.grace_period)?;
+    let restart = stale || moved.is_some() || !service::is_running(&record, &layout)?;
+    if restart {
+        service::stop(&record, &layout, stop_limit(spec.config.grace_period))?;
+        service::start(&record, &layout)?;
     }
-    service::stop(&record, &layout, stop_limit(spec.config.grace_period))?;
-    service::start(&record, &layout)?;
-    Ok(Change::Restarted)
+    write_record(&layout, &record)?;
+    Ok(if restart { Change::Restarted } else { Change::None })
+}
+
+/// Checks that a folder is free for a delegate, or holds one, without touching it.
+///
+/// # Errors
+/// When it belongs to something else or cannot be looked at.
+pub fn check_directory(directory: &Path) -> Result<(), HostError> {
+    claimable(&Layout::new(directory)).map(|_| ())
+}
+
+/// The record of the installation in a folder; none in a folder that is free.
+fn claimable(layout: &Layout) -> Result<Option<Record>, HostError> {
+    match read_record(layout)? {
+        // A claim that was cut off has left nothing but its next content.
+        None if files::holds_other_than(layout.directory(), &files::beside(&layout.record()))? => {
+            Err(HostError::Foreign(layout.directory().to_owned()))
+        }
+        record => Ok(record),
+    }
 }
 
 /// Stops the delegate with drain and removes everything the installation made.
@@ -223,12 +272,8 @@ pub fn install(spec: &HostSpec) -> Result<Change, HostError> {
 /// When it cannot be stopped or removed; nothing is removed before it has stopped.
 pub fn uninstall(directory: &Path, grace: Duration) -> Result<(), HostError> {
     let layout = Layout::new(directory);
-    let Some(record) = read_record(&layout)? else {
-        return if files::is_occupied(directory)? {
-            Err(HostError::Foreign(directory.to_owned()))
-        } else {
-            Ok(())
-        };
+    let Some(record) = claimable(&layout)? else {
+        return Ok(());
     };
     service::stop(&record, &layout, stop_limit(grace))?;
     service::remove_definition(&record)?;
@@ -262,23 +307,22 @@ pub fn observe(directory: &Path) -> Result<Option<Observed>, HostError> {
     let Some(record) = read_record(&layout)? else {
         return Ok(None);
     };
-    let env = match files::read(&layout.env_file())? {
-        None => Vec::new(),
-        Some(text) => parse_env_file(&text)
-            .map_err(|error| HostError::Damaged {
-                path: layout.env_file(),
-                problem: error.to_string(),
-            })?
-            .into_iter()
-            .map(|(name, value)| (name, crate::Secret::new(value)))
-            .collect(),
+    let text = files::read(&layout.env_file())?.unwrap_or_default();
+    let (env, env_problem) = match parse_env_file(&text) {
+        Ok(env) => (env, None),
+        Err(problem) => (Vec::new(), Some(problem.to_string())),
     };
+    let env = env
+        .into_iter()
+        .map(|(name, value)| (name, crate::Secret::new(value)))
+        .collect();
     let binary_digest = files::digest_if_changed(&layout.program(), &record)?;
     let running = service::is_running(&record, &layout)?;
     let http_address = files::read(&layout.http_address())?.and_then(|text| text.trim().parse().ok());
     Ok(Some(Observed {
         record,
         env,
+        env_problem,
         running,
         http_address: http_address.filter(|_| running),
         binary_digest,
@@ -292,10 +336,7 @@ pub fn last_log_lines(directory: &Path, count: usize) -> Vec<String> {
 
 /// The variables the installation writes, in the order of the file.
 pub fn env_of(spec: &HostSpec) -> Vec<(String, EnvValue)> {
-    let layout = Layout::new(&spec.directory);
-    let mut config = spec.config.clone();
-    config.working_dir = layout.working_dir();
-    let own = config.to_env();
+    let own = own_env(spec);
     let mut vars: Vec<(String, EnvValue)> = spec
         .extra_env
         .iter()
@@ -307,6 +348,19 @@ pub fn env_of(spec: &HostSpec) -> Vec<(String, EnvValue)> {
         own.into_iter().map(|(name, value)| (name.to_owned(), value)),
     );
     vars
+}
+
+/// A variable of the owner that the installation sets itself, so that the owner's value would be lost.
+pub fn lost_variable(spec: &HostSpec) -> Option<&str> {
+    let own = own_env(spec);
+    let mut names = spec.extra_env.keys().map(String::as_str);
+    names.find(|name| own.iter().any(|(own, _)| own == name))
+}
+
+fn own_env(spec: &HostSpec) -> Vec<(&'static str, EnvValue)> {
+    let mut config = spec.config.clone();
+    config.working_dir = Layout::new(&spec.directory).working_dir();
+    config.to_env()
 }
 
 fn env_file(spec: &HostSpec) -> String {
@@ -328,6 +382,7 @@ fn claim(spec: &HostSpec) -> Record {
         binary_digest: String::new(),
         source: FileStamp::default(),
         installed: FileStamp::default(),
+        unfinished: true,
         notes: spec.notes.clone(),
     }
 }

@@ -22,6 +22,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Where systemd looks for units of the administrator.
 const UNIT_FOLDER: &str = "/etc/systemd/system";
 
+/// Mode of a unit file: it holds nothing to hide.
+const UNIT_MODE: u32 = 0o644;
+
 /// What keeps the delegate running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -89,10 +92,20 @@ fn unit_file(record: &Record) -> PathBuf {
     Path::new(UNIT_FOLDER).join(unit_name(record))
 }
 
-/// Writes what the service manager reads; says whether that changed anything.
-pub(super) fn write_definition(record: &Record, layout: &Layout, grace: Duration) -> Result<bool, HostError> {
+/// Whether the service manager reads something else than it is to.
+pub(super) fn definition_differs(record: &Record, layout: &Layout, grace: Duration) -> bool {
+    record.service == ServiceKind::Systemd
+        && files::differs(
+            &unit_file(record),
+            unit_text(record, layout, grace).as_bytes(),
+            UNIT_MODE,
+        )
+}
+
+/// Writes what the service manager reads.
+pub(super) fn write_definition(record: &Record, layout: &Layout, grace: Duration) -> Result<(), HostError> {
     match record.service {
-        ServiceKind::Process => Ok(false),
+        ServiceKind::Process => Ok(()),
         ServiceKind::Systemd => {
             if let Some(user) = &record.user {
                 let owner = format!("{user}:");
@@ -104,12 +117,12 @@ pub(super) fn write_definition(record: &Record, layout: &Layout, grace: Duration
             let changed = files::replace(
                 &unit_file(record),
                 unit_text(record, layout, grace).as_bytes(),
-                0o644,
+                UNIT_MODE,
             )?;
             if changed {
                 run("systemctl", &["daemon-reload"])?;
             }
-            Ok(changed)
+            Ok(())
         }
     }
 }
@@ -157,27 +170,30 @@ fn start_supervisor(layout: &Layout) -> Result<(), HostError> {
     }
     // An agent whose supervisor was killed still drains and reports; two must never share a working folder.
     end_orphan(layout, START_LIMIT)?;
+    // What an earlier agent has announced may be the address of anybody by now.
+    files::remove_file(&layout.http_address())?;
     let log = layout.log();
     let output = File::options()
         .create(true)
         .append(true)
         .open(&log)
         .map_err(failed("open", &log))?;
-    let errors = output.try_clone().map_err(failed("open", &log))?;
-    let mut child = Command::new(layout.program())
-        .arg("supervise")
-        .arg(layout.directory())
-        .env_clear()
-        .envs(
-            std::env::vars_os()
-                .filter(|(name, _)| super::supervisor::INHERITED.iter().any(|kept| name == kept)),
-        )
-        .current_dir(layout.directory())
-        .stdin(Stdio::null())
-        .stdout(output)
-        .stderr(errors)
-        .spawn()
-        .map_err(failed("run", &layout.program()))?;
+    let start = || {
+        Command::new(layout.program())
+            .arg("supervise")
+            .arg(layout.directory())
+            .env_clear()
+            .envs(
+                std::env::vars_os()
+                    .filter(|(name, _)| super::supervisor::INHERITED.iter().any(|kept| name == kept)),
+            )
+            .current_dir(layout.directory())
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output.try_clone()?)
+            .spawn()
+    };
+    let mut child = files::patiently(start).map_err(failed("run", &layout.program()))?;
     let deadline = Instant::now() + START_LIMIT;
     while supervisor(layout)?.is_none() {
         let ended = child.try_wait().ok().flatten().is_some();
@@ -249,29 +265,8 @@ fn end_orphan(layout: &Layout, limit: Duration) -> Result<(), HostError> {
     clippy::disallowed_methods,
     reason = "the process waited for is not our child and gives no event"
 )]
-fn pause() {
+pub(super) fn pause() {
     std::thread::sleep(LOOK_EVERY);
-}
-
-/// Asks a program for its version, which also shows that it runs on this machine and is a delegate.
-pub(super) fn version_of(program: &Path) -> Result<String, HostError> {
-    let failed = |problem: String| HostError::Program {
-        path: program.to_owned(),
-        problem,
-    };
-    let output = Command::new(program)
-        .arg("--version")
-        .env_clear()
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| failed(error.to_string()))?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    match text.trim().strip_prefix("harness-delegate ") {
-        Some(version) if output.status.success() => Ok(version.to_owned()),
-        _ => Err(failed(
-            "it does not answer --version as harness-delegate does".to_owned(),
-        )),
-    }
 }
 
 fn run(program: &str, args: &[&str]) -> Result<(), HostError> {
@@ -314,6 +309,7 @@ mod tests {
             binary_digest: String::new(),
             source: FileStamp::default(),
             installed: FileStamp::default(),
+            unfinished: false,
             notes: std::collections::BTreeMap::new(),
         };
         let layout = Layout::new(Path::new("/var/lib/harness-delegate/team-a"));

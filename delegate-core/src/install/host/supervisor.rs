@@ -35,6 +35,12 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// An agent that ran this long starts again without a pause.
 const HEALTHY_AFTER: Duration = Duration::from_mins(1);
 
+/// How long a lock that is held is tried again: whoever only looks whether a supervisor runs holds it for a moment too.
+const LOCK_LIMIT: Duration = Duration::from_secs(1);
+
+/// Between two tries.
+const LOCK_EVERY: Duration = Duration::from_millis(5);
+
 /// Size at which the log is put aside, bytes. One older log is kept.
 const LOG_LIMIT: u64 = 10 * 1024 * 1024;
 
@@ -48,7 +54,7 @@ pub async fn run(directory: &Path) -> io::Result<u8> {
     // Fails only for a process that leads a group already, which then is no part of a terminal's foreground job.
     let _ = nix::unistd::setsid();
     let layout = Layout::new(directory);
-    let _lock = take_lock(&layout)?;
+    let _lock = take_lock(&layout).await?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut pause = Duration::ZERO;
@@ -102,21 +108,28 @@ fn agent_pid_file(layout: &Layout) -> std::path::PathBuf {
     layout.working_dir().join("agent.pid")
 }
 
-fn take_lock(layout: &Layout) -> io::Result<File> {
+async fn take_lock(layout: &Layout) -> io::Result<File> {
     let mut lock = File::options()
         .create(true)
         .truncate(false)
         .write(true)
         .mode(0o600)
         .open(layout.supervisor_lock())?;
-    lock.try_lock()
-        .map_err(|_| io::Error::other("another supervisor runs this delegate already"))?;
+    let deadline = Instant::now() + LOCK_LIMIT;
+    while lock.try_lock().is_err() {
+        if Instant::now() > deadline {
+            return Err(io::Error::other("another supervisor runs this delegate already"));
+        }
+        tokio::time::sleep(LOCK_EVERY).await;
+    }
     lock.set_len(0)?;
     lock.write_all(std::process::id().to_string().as_bytes())?;
     Ok(lock)
 }
 
 fn start_agent(layout: &Layout) -> io::Result<Child> {
+    // What an earlier agent has announced may be the address of anybody by now.
+    let _ = fs::remove_file(layout.http_address());
     let log = File::options()
         .create(true)
         .append(true)

@@ -7,7 +7,7 @@ use delegate_core::config::EnvValue;
 use delegate_core::install::host::{self, HostError, HostSpec, Observed};
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, Seen};
+use super::{Failure, Seen, interrupted};
 use crate::delegate::spec::WaitFor;
 use crate::framework::diagnostics::{Diagnostic, Diagnostics};
 use crate::install::connected;
@@ -69,7 +69,7 @@ impl<'a> HostPlace<'a> {
         let spec = self.spec.clone();
         match blocking_raw(move || host::install(&spec)).await {
             Ok(_) => Ok(()),
-            Err(error @ (HostError::Foreign(_) | HostError::Taken { .. })) => {
+            Err(error @ (HostError::Foreign(_) | HostError::Taken { .. } | HostError::Program { .. })) => {
                 Err(Failure::Before(told(&error)))
             }
             Err(error) => Err(Failure::Midway(told(&error))),
@@ -94,10 +94,7 @@ impl<'a> HostPlace<'a> {
                 return Err(self.why_not(wait, ended));
             }
             tokio::select! {
-                () = stop.cancelled() => return Err(Diagnostics::error(
-                    "Interrupted",
-                    "The wait for the delegate was interrupted. What was installed is kept, and the next apply goes on from there.",
-                )),
+                () = stop.cancelled() => return Err(interrupted("wait for the delegate")),
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
         }
@@ -135,8 +132,10 @@ impl<'a> HostPlace<'a> {
     }
 }
 
-/// Checks that there is a program to install.
+/// Checks that there is a program to install and a folder to install it in.
 pub(super) fn check(spec: &HostSpec) -> Result<(), Diagnostics> {
+    // Whether another delegate is there is left to the installation: a replacement removes that one first.
+    host::check_directory(&spec.directory).map_err(|error| told(&error))?;
     if spec.binary.is_file() {
         return Ok(());
     }
@@ -158,12 +157,19 @@ fn differences(spec: &HostSpec, observed: &Observed) -> Vec<String> {
     if !observed.running {
         drift.push("the delegate does not run".to_owned());
     }
+    if observed.record.unfinished {
+        drift.push("an installation was cut off".to_owned());
+    }
     if observed.record.service != spec.service {
         drift.push("the kind of service is another one".to_owned());
     }
     let wanted_digest = program_digest(spec, observed);
     if wanted_digest.is_some_and(|wanted| observed.binary_digest.as_deref() != Some(&wanted)) {
         drift.push("the program is not the one to install".to_owned());
+    }
+    if let Some(problem) = &observed.env_problem {
+        drift.push(format!("the environment file cannot be read: {problem}"));
+        return drift;
     }
     let found: std::collections::BTreeMap<&str, &str> = observed
         .env
@@ -183,10 +189,9 @@ fn differences(spec: &HostSpec, observed: &Observed) -> Vec<String> {
         }
     }
     // Secrets are not known here, only whether they are there.
-    const SECRETS: [&str; 3] = ["DELEGATE_TOKEN", "PROXY_USER", "PROXY_PASSWORD"];
-    let extra = found
-        .keys()
-        .filter(|name| !SECRETS.contains(name) && wanted.iter().all(|(wanted, _)| wanted != *name));
+    let extra = found.keys().filter(|name| {
+        !host::SECRET_VARIABLES.contains(name) && wanted.iter().all(|(wanted, _)| wanted != *name)
+    });
     drift.extend(extra.map(|name| format!("{name} was added")));
     if spec.config.token == delegate_core::config::TokenSource::Elsewhere
         && !found.contains_key("DELEGATE_TOKEN")

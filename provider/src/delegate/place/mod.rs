@@ -159,7 +159,11 @@ impl Place<'_> {
         let work = async {
             match self {
                 Self::Helm(place) => place.install(create, stop).await,
-                Self::Host(place) => place.install().await,
+                // What drains is left to drain; the thread that waits for it ends with the process.
+                Self::Host(place) => tokio::select! {
+                    result = place.install() => result,
+                    () = stop.cancelled() => Err(Failure::Midway(interrupted("installation"))),
+                },
             }
         };
         match tokio::time::timeout(limit, work).await {
@@ -187,7 +191,10 @@ impl Place<'_> {
         let work = async {
             match self {
                 Self::Helm(place) => place.remove(stop).await,
-                Self::Host(place) => place.remove(limit).await,
+                Self::Host(place) => tokio::select! {
+                    result = place.remove(limit) => result,
+                    () = stop.cancelled() => Err(interrupted("removal")),
+                },
             }
         };
         match tokio::time::timeout(limit, work).await {
@@ -221,6 +228,13 @@ pub fn delete_limit(state: &Model) -> Duration {
         .as_ref()
         .and_then(|timeouts| timeouts.delete.as_deref());
     given.and_then(duration).unwrap_or(Duration::from_mins(15))
+}
+
+fn interrupted(what: &str) -> Diagnostics {
+    Diagnostics::error(
+        "Interrupted",
+        format!("The {what} was interrupted. What was done is kept, and the next apply goes on from there."),
+    )
 }
 
 fn too_long(what: &str, limit: Duration) -> Diagnostics {
