@@ -327,7 +327,7 @@ async fn the_grace_period_ends_what_will_not_end() {
     let manager = ManagerDouble::start().await;
     let (registry, _runs, _gate) = kinds::registry();
     let agent = Running::start(&manager.url, registry, |config| {
-        config.grace_period = Duration::from_secs(6)
+        config.grace_period = Duration::from_secs(6);
     });
     manager.offer("running", "UNTIL_TOLD", json!({}));
     manager.called(Route::LogAppend, 1).await;

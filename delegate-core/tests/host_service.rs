@@ -1,7 +1,12 @@
 //! `harness-delegate install`, `status`, `stop`, `start` and `uninstall` with the supervisor, as real processes under a
 //! real manager. Every test has a folder and a manager of its own; what runs from the folder ends with the test.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failure here is the test's failure")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failure here is the test's failure"
+)]
 
 #[path = "support/host.rs"]
 mod host;
@@ -122,7 +127,7 @@ impl Case {
 
     async fn verb(&self, verb: &str) -> Output {
         let run = program(&[verb, "--directory", self.host.path()]).output();
-        timeout(PATIENCE, async { run.await }).await.unwrap().unwrap()
+        timeout(PATIENCE, run).await.unwrap().unwrap()
     }
 
     async fn succeeds(&self, verb: &str) {
@@ -162,7 +167,12 @@ impl Case {
 
 fn said(output: &Output) -> String {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    format!("{}: {}{}", output.status, text(&output.stdout), text(&output.stderr))
+    format!(
+        "{}: {}{}",
+        output.status,
+        text(&output.stdout),
+        text(&output.stderr)
+    )
 }
 
 #[tokio::test]
@@ -176,7 +186,11 @@ async fn a_service_is_installed_stopped_started_and_removed() {
     let pids = case.pids();
 
     let again = case.install(TOKEN).output().await.unwrap();
-    assert!(again.status.success() && said(&again).contains("nothing to change"), "{}", said(&again));
+    assert!(
+        again.status.success() && said(&again).contains("nothing to change"),
+        "{}",
+        said(&again)
+    );
     case.succeeds("start").await;
     assert_eq!(case.pids(), pids, "what runs is left alone");
 
@@ -199,10 +213,17 @@ async fn a_killed_agent_is_started_again() {
     let case = Case::installed().await;
     let (supervisor, agent) = case.pids();
     end(agent);
-    until("another agent", || case.host.agent().filter(|other| other.pid != agent)).await;
+    until("another agent", || {
+        case.host.agent().filter(|other| other.pid != agent)
+    })
+    .await;
     case.task("echo works").await;
     assert_eq!(case.pids().0, supervisor);
-    assert!(case.log().contains("the agent ended (signal: 9"), "{}", case.log());
+    assert!(
+        case.log().contains("the agent ended (signal: 9"),
+        "{}",
+        case.log()
+    );
 }
 
 #[tokio::test]
@@ -217,7 +238,10 @@ async fn a_termination_reaches_the_agent_which_finishes_its_task() {
     ));
     until("the task to start", || started.exists().then_some(())).await;
     kill(Pid::from_raw(supervisor), Signal::SIGTERM).unwrap();
-    until("the drain", || case.log().to_lowercase().contains("drain").then_some(())).await;
+    until("the drain", || {
+        case.log().to_lowercase().contains("drain").then_some(())
+    })
+    .await;
     assert_eq!(case.pids(), (supervisor, agent), "both stay for the task");
     fs::write(&release, "").unwrap();
     let output = timeout(PATIENCE, task.wait_with_output()).await.unwrap().unwrap();
@@ -249,16 +273,30 @@ async fn a_service_survives_the_death_of_whoever_started_it() {
     let mut starter = shell
         .args(["-c", &install])
         .env_clear()
-        .envs(own.as_std().get_envs().filter_map(|(name, value)| Some((name, value?))))
+        .envs(
+            own.as_std()
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        )
         .process_group(0)
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(starter.stdout.take().unwrap()).lines();
-    while timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap().as_deref() != Some("installed") {}
+    while timeout(PATIENCE, lines.next_line())
+        .await
+        .unwrap()
+        .unwrap()
+        .as_deref()
+        != Some("installed")
+    {}
     let pids = case.pids();
-    killpg(Pid::from_raw(starter.id().unwrap().try_into().unwrap()), Signal::SIGKILL).unwrap();
+    killpg(
+        Pid::from_raw(starter.id().unwrap().try_into().unwrap()),
+        Signal::SIGKILL,
+    )
+    .unwrap();
     let status = timeout(PATIENCE, starter.wait()).await.unwrap().unwrap();
     assert_eq!(status.signal(), Some(9));
     case.task("echo works").await;
@@ -277,11 +315,17 @@ async fn an_agent_that_lost_its_supervisor_is_ended_by_start_stop_and_uninstall(
         case.task("true").await;
         let (supervisor, orphan) = case.pids();
         end(supervisor);
-        until("the supervisor's end", || case.host.supervisor().is_none().then_some(())).await;
+        until("the supervisor's end", || {
+            case.host.supervisor().is_none().then_some(())
+        })
+        .await;
         assert_eq!(case.host.agent().map(|agent| agent.pid), Some(orphan));
         assert_eq!(case.status().await, DOES_NOT_RUN);
         case.succeeds(verb).await;
-        assert!(case.host.processes().iter().all(|process| process.pid != orphan), "{verb}");
+        assert!(
+            case.host.processes().iter().all(|process| process.pid != orphan),
+            "{verb}"
+        );
         if verb == "start" {
             case.task("echo works").await;
             case.host.assert_one_delegate();
@@ -295,8 +339,16 @@ async fn an_agent_that_lost_its_supervisor_is_ended_by_start_stop_and_uninstall(
 #[tokio::test]
 async fn a_refused_token_ends_the_service_for_good() {
     let case = Case::new().await;
-    let output = case.install("ffffffffffffffffffffffffffffffff").output().await.unwrap();
-    assert!(output.status.success(), "installing does not wait: {}", said(&output));
+    let output = case
+        .install("ffffffffffffffffffffffffffffffff")
+        .output()
+        .await
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "installing does not wait: {}",
+        said(&output)
+    );
     until("the end", || case.host.processes().is_empty().then_some(())).await;
     assert_eq!(case.status().await, DOES_NOT_RUN);
     let log = case.log();
@@ -311,12 +363,30 @@ async fn a_refused_token_ends_the_service_for_good() {
 #[tokio::test]
 async fn settings_that_cannot_be_are_refused_before_anything_is_made() {
     let case = Case::new().await;
-    let output = case.install(TOKEN).env_remove("MANAGER_HOST_AND_PORT").output().await.unwrap();
+    let output = case
+        .install(TOKEN)
+        .env_remove("MANAGER_HOST_AND_PORT")
+        .output()
+        .await
+        .unwrap();
     assert_eq!(output.status.code(), Some(2), "{}", said(&output));
-    assert!(said(&output).contains("MANAGER_HOST_AND_PORT"), "{}", said(&output));
-    let output = case.install(TOKEN).args(["--binary", "/bin/true"]).output().await.unwrap();
+    assert!(
+        said(&output).contains("MANAGER_HOST_AND_PORT"),
+        "{}",
+        said(&output)
+    );
+    let output = case
+        .install(TOKEN)
+        .args(["--binary", "/bin/true"])
+        .output()
+        .await
+        .unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
-    assert!(said(&output).contains("/bin/true is no delegate program"), "{}", said(&output));
+    assert!(
+        said(&output).contains("/bin/true is no delegate program"),
+        "{}",
+        said(&output)
+    );
     assert!(!case.host.directory.exists());
     fs::create_dir_all(&case.host.directory).unwrap();
     fs::write(case.host.file("precious"), "x").unwrap();
@@ -326,7 +396,11 @@ async fn settings_that_cannot_be_are_refused_before_anything_is_made() {
             verb => case.verb(verb).await,
         };
         assert_eq!(output.status.code(), Some(1), "{verb}: {}", said(&output));
-        assert!(said(&output).contains("holds no delegate"), "{verb}: {}", said(&output));
+        assert!(
+            said(&output).contains("holds no delegate"),
+            "{verb}: {}",
+            said(&output)
+        );
     }
     assert_eq!(fs::read_to_string(case.host.file("precious")).unwrap(), "x");
 }
@@ -335,11 +409,19 @@ async fn settings_that_cannot_be_are_refused_before_anything_is_made() {
 async fn a_program_that_is_no_delegate_does_not_replace_one() {
     let case = Case::installed().await;
     let pids = case.pids();
-    let output = case.install(TOKEN).args(["--binary", "/bin/true"]).output().await.unwrap();
+    let output = case
+        .install(TOKEN)
+        .args(["--binary", "/bin/true"])
+        .output()
+        .await
+        .unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     assert_eq!(case.pids(), pids);
     end(pids.1);
-    until("another agent", || case.host.agent().filter(|other| other.pid != pids.1)).await;
+    until("another agent", || {
+        case.host.agent().filter(|other| other.pid != pids.1)
+    })
+    .await;
     case.task("echo works").await;
 }
 
@@ -355,7 +437,10 @@ async fn an_installation_cut_off_before_the_restart_is_completed_by_the_next() {
     let output = case.install(TOKEN).output().await.unwrap();
     assert!(output.status.success(), "{}", said(&output));
     assert_ne!(case.pids().1, agent, "what runs may not be what is written");
-    assert_eq!(fs::read_to_string(case.host.file("installation.json")).unwrap(), record);
+    assert_eq!(
+        fs::read_to_string(case.host.file("installation.json")).unwrap(),
+        record
+    );
     let again = case.install(TOKEN).output().await.unwrap();
     assert!(said(&again).contains("nothing to change"), "{}", said(&again));
 }
@@ -370,7 +455,9 @@ async fn somebody_who_only_looks_keeps_nobody_from_starting() {
             std::thread::spawn(move || {
                 let mut looks = 0_u64;
                 while !stop.load(Ordering::Relaxed) {
-                    delegate_core::install::host::observe(&directory).unwrap().unwrap();
+                    delegate_core::install::host::observe(&directory)
+                        .unwrap()
+                        .unwrap();
                     looks += 1;
                 }
                 looks

@@ -95,7 +95,7 @@ impl ProviderData {
 }
 
 /// The schema of the provider block.
-pub fn schema() -> Schema {
+pub(crate) fn schema() -> Schema {
     let secret = || Attribute::string().sensitive();
     let exec = Object::new()
         .attribute(

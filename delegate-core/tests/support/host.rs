@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 /// An installation's folder. It does not exist before an apply.
 pub struct Host {
-    _base: Option<TempDir>,
+    base: Option<TempDir>,
     pub directory: PathBuf,
 }
 
@@ -37,7 +37,7 @@ impl Host {
         let base = tempfile::tempdir().expect("a directory");
         let directory = base.path().join("delegate");
         Self {
-            _base: Some(base),
+            base: Some(base),
             directory,
         }
     }
@@ -50,7 +50,7 @@ impl Host {
             PathBuf::from(std::env::var_os("HOME").expect("a home")).join(".local/share")
         };
         Self {
-            _base: None,
+            base: None,
             directory: base.join("harness-delegate").join(name),
         }
     }
@@ -156,7 +156,7 @@ impl Drop for Host {
             }
             std::thread::yield_now();
         }
-        if self._base.is_none() {
+        if self.base.is_none() {
             let _ = fs::remove_dir_all(&self.directory);
         }
     }

@@ -33,7 +33,7 @@ enum Mode {
 }
 
 /// `mode`, `place`, `namespace`, `name`: the parts of the id.
-pub fn identity_schema() -> IdentitySchema {
+pub(super) fn identity_schema() -> IdentitySchema {
     IdentitySchema::new(0)
         .required("mode", Type::String, "`helm` or `host`.")
         .required(
@@ -50,7 +50,7 @@ pub fn identity_schema() -> IdentitySchema {
 }
 
 /// The identity that an id spells out.
-pub fn identity(id: &str) -> Option<Value> {
+pub(super) fn identity(id: &str) -> Option<Value> {
     let Location {
         mode,
         place,
@@ -104,7 +104,7 @@ impl Location {
 ///
 /// # Errors
 /// When the id or identity does not name a place.
-pub fn locate(target: &ImportTarget) -> Result<Model, Diagnostics> {
+pub(super) fn locate(target: &ImportTarget) -> Result<Model, Diagnostics> {
     let location = match target {
         ImportTarget::Id(id) => Location::parse(id),
         ImportTarget::Identity(identity) => {
@@ -158,14 +158,14 @@ pub fn locate(target: &ImportTarget) -> Result<Model, Diagnostics> {
             model.host = Some(Host {
                 service: Some("auto".to_owned()),
                 ..Host::default()
-            })
+            });
         }
     }
     Ok(model)
 }
 
 /// Whether a state comes straight from [`locate`].
-pub fn is_fresh(state: &Model) -> bool {
+pub(super) fn is_fresh(state: &Model) -> bool {
     matches!(state.target_id, Field::Null | Field::Unknown)
 }
 
@@ -173,7 +173,10 @@ pub fn is_fresh(state: &Model) -> bool {
 ///
 /// # Errors
 /// When it cannot be looked at, or nothing is there.
-pub async fn complete(state: Model, provider: &ProviderData) -> Result<ReadOutcome<Model>, Diagnostics> {
+pub(super) async fn complete(
+    state: Model,
+    provider: &ProviderData,
+) -> Result<ReadOutcome<Model>, Diagnostics> {
     if state.helm.is_some() {
         of_release(state, provider).await
     } else {

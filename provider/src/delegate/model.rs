@@ -72,6 +72,7 @@ pub struct Resources {
 
 /// A forward proxy.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the name users know")]
 pub struct Proxy {
     pub host: String,
     pub port: u16,
@@ -126,6 +127,10 @@ pub struct Host {
 
 /// The cluster, when it is not the provider's. Holds no credentials: those would stay in the state.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the names users know from other providers"
+)]
 pub struct Kubernetes {
     pub config_path: Option<String>,
     pub config_paths: Option<Vec<String>>,

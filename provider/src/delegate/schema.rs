@@ -8,13 +8,13 @@ use crate::framework::schema::{Attribute, Change, Object, Rule, Schema, Validato
 use crate::framework::value::Type;
 
 /// Namespace when none is named: that of the official instructions.
-pub const DEFAULT_NAMESPACE: &str = "harness-delegate-ng";
+pub(super) const DEFAULT_NAMESPACE: &str = "harness-delegate-ng";
 
 /// Key under which both charts read the token from a Secret.
-pub const TOKEN_KEY: &str = "DELEGATE_TOKEN";
+pub(super) const TOKEN_KEY: &str = "DELEGATE_TOKEN";
 
 /// The whole schema.
-pub fn schema() -> Schema {
+pub(super) fn schema() -> Schema {
     let schema = Schema::new(0).describe(
         "Installs a delegate and proves that it works: the apply ends when the delegate says that it is connected to its \
          manager.\n\nExactly one of `helm` and `host` says where it goes; `{}` takes every default.",
@@ -460,7 +460,7 @@ fn is_duration(text: &str) -> Result<(), String> {
 }
 
 /// A duration as Go writes it: numbers with `h`, `m`, `s` or `ms`, together more than zero.
-pub fn duration(text: &str) -> Option<Duration> {
+pub(super) fn duration(text: &str) -> Option<Duration> {
     let mut total = Duration::ZERO;
     let mut rest = text.trim();
     while !rest.is_empty() {

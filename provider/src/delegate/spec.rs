@@ -18,11 +18,11 @@ use crate::install::cluster::{Target, expand_home};
 use crate::install::helm::{Chart, HelmSpec, Until};
 
 /// Note under which the version of a write-only token is kept beside an installation.
-pub const TOKEN_VERSION: &str = "token-wo-version";
+pub(super) const TOKEN_VERSION: &str = "token-wo-version";
 
 /// What an installer takes.
 #[derive(Debug, Clone)]
-pub enum Spec {
+pub(super) enum Spec {
     /// A Helm release.
     Helm(Box<HelmSpec>, Box<Target>),
     /// A service of this machine.
@@ -31,7 +31,7 @@ pub enum Spec {
 
 /// Where the token of this call comes from.
 #[derive(Debug, Clone, Copy)]
-pub enum TokenFrom<'a> {
+pub(super) enum TokenFrom<'a> {
     /// The configuration: a create or an update.
     Config(&'a Model),
     /// Nowhere: a read or a delete. What is installed keeps it.
@@ -40,7 +40,7 @@ pub enum TokenFrom<'a> {
 
 /// How far to wait, and for how long.
 #[derive(Debug, Clone, Copy)]
-pub struct WaitFor {
+pub(super) struct WaitFor {
     /// How far.
     pub until: Until,
     /// How long.
@@ -51,7 +51,11 @@ pub struct WaitFor {
 ///
 /// # Errors
 /// What is missing or does not fit, at its attribute.
-pub fn spec(model: &Model, token: TokenFrom<'_>, provider: &ProviderData) -> Result<Spec, Diagnostics> {
+pub(super) fn spec(
+    model: &Model,
+    token: TokenFrom<'_>,
+    provider: &ProviderData,
+) -> Result<Spec, Diagnostics> {
     let mut config = settings(model, token, provider)?;
     if let Some(helm) = &model.helm {
         config.delegate_type = DelegateType::HelmDelegate;
@@ -69,7 +73,7 @@ pub fn spec(model: &Model, token: TokenFrom<'_>, provider: &ProviderData) -> Res
 }
 
 /// How far an apply waits.
-pub fn wait_of(model: &Model) -> WaitFor {
+pub(super) fn wait_of(model: &Model) -> WaitFor {
     let wait = model.wait.as_ref();
     let until = match wait.and_then(|wait| wait.until.as_deref()) {
         Some("installed") => Until::Installed,
@@ -258,7 +262,7 @@ fn host_spec(model: &Model, host: &model::Host, mut config: DelegateConfig) -> R
         .map_or_else(|| default_directory(&model.name), PathBuf::from);
     let binary = match &host.binary {
         Some(path) => expand_home(path),
-        None => beside_provider()?,
+        None => beside_provider(),
     };
     let spec = HostSpec {
         config,
@@ -281,7 +285,7 @@ fn host_spec(model: &Model, host: &model::Host, mut config: DelegateConfig) -> R
 }
 
 /// Folder of an installation when none is named.
-pub fn default_directory(name: &str) -> PathBuf {
+pub(super) fn default_directory(name: &str) -> PathBuf {
     let base = if nix::unistd::geteuid().is_root() {
         PathBuf::from("/var/lib")
     } else {
@@ -291,9 +295,9 @@ pub fn default_directory(name: &str) -> PathBuf {
 }
 
 /// The program that came with this provider.
-fn beside_provider() -> Result<PathBuf, Diagnostics> {
+fn beside_provider() -> PathBuf {
     let own = std::env::current_exe().unwrap_or_default();
-    Ok(own.parent().unwrap_or(Path::new("/")).join("harness-delegate"))
+    own.parent().unwrap_or(Path::new("/")).join("harness-delegate")
 }
 
 /// The provider's cluster with the resource's own arguments over it; a resource that names files leaves the provider's

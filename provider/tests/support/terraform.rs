@@ -220,7 +220,11 @@ impl Terraform {
             let mut all = vec!["plan", "-no-color", "-detailed-exitcode"];
             all.extend(arguments);
             let run = self.run(&all).await;
-            assert_eq!(run.status.code(), Some(0), "the plan {arguments:?} is not empty: {run}");
+            assert_eq!(
+                run.status.code(),
+                Some(0),
+                "the plan {arguments:?} is not empty: {run}"
+            );
         }
     }
 

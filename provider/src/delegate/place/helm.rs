@@ -11,7 +11,7 @@ use crate::install::helm::{self, Helm, HelmError, HelmSpec, Observed, WaitError}
 use delegate_core::config::DEFAULT_HTTP_PORT;
 
 /// A namespace of a cluster that has answered.
-pub struct HelmPlace<'a> {
+pub(crate) struct HelmPlace<'a> {
     spec: &'a HelmSpec,
     provider: &'a ProviderData,
     cluster: Connection,

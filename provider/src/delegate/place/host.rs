@@ -20,7 +20,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 const LOG_LINES: usize = 15;
 
 /// This machine.
-pub struct HostPlace<'a> {
+pub(crate) struct HostPlace<'a> {
     spec: &'a HostSpec,
     pub(super) target_id: String,
 }
@@ -183,7 +183,7 @@ fn differences(spec: &HostSpec, observed: &Observed) -> Vec<String> {
                 drift.push(format!("{name} is {found:?}, installed with {wanted:?}"));
             }
             (EnvValue::Plain(wanted), None) => {
-                drift.push(format!("{name} is missing, installed with {wanted:?}"))
+                drift.push(format!("{name} is missing, installed with {wanted:?}"));
             }
             _ => {}
         }

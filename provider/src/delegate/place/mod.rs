@@ -20,7 +20,7 @@ use crate::framework::value::Field;
 
 /// Why an installation failed, and whether it had begun.
 #[derive(Debug)]
-pub enum Failure {
+pub(super) enum Failure {
     /// Nothing was changed.
     Before(Diagnostics),
     /// Something was; the next apply goes on from there.
@@ -29,7 +29,7 @@ pub enum Failure {
 
 /// What is there.
 #[derive(Debug, Clone, Default)]
-pub struct Seen {
+pub(super) struct Seen {
     /// Whether every replica says that it is connected.
     pub connected: bool,
     /// Ready replicas.
@@ -44,12 +44,12 @@ pub struct Seen {
 
 impl Seen {
     /// Nothing is known.
-    pub fn nothing() -> Self {
+    pub(super) fn nothing() -> Self {
         Self::default()
     }
 
     /// Puts it into a state; the drift is the caller's to judge.
-    pub fn describe(&self, state: &mut Model) {
+    pub(super) fn describe(&self, state: &mut Model) {
         state.connected = Field::Known(self.connected);
         state.ready_replicas = Field::Known(self.ready_replicas);
         state.version = Field::from(self.version.clone());
@@ -57,7 +57,7 @@ impl Seen {
 }
 
 /// A place that has answered.
-pub enum Place<'a> {
+pub(super) enum Place<'a> {
     /// A namespace of a cluster.
     Helm(helm::HelmPlace<'a>),
     /// This machine.
@@ -68,7 +68,7 @@ pub enum Place<'a> {
 ///
 /// # Errors
 /// When it cannot be reached or is not usable.
-pub async fn reach<'a>(spec: &'a Spec, provider: &'a ProviderData) -> Result<Place<'a>, Diagnostics> {
+pub(super) async fn reach<'a>(spec: &'a Spec, provider: &'a ProviderData) -> Result<Place<'a>, Diagnostics> {
     match spec {
         Spec::Helm(spec, target) => helm::HelmPlace::reach(spec, target, provider)
             .await
@@ -81,7 +81,7 @@ pub async fn reach<'a>(spec: &'a Spec, provider: &'a ProviderData) -> Result<Pla
 ///
 /// # Errors
 /// The first thing that would fail later.
-pub async fn check(
+pub(super) async fn check(
     spec: &Spec,
     provider: &ProviderData,
     stop: &CancellationToken,
@@ -94,7 +94,7 @@ pub async fn check(
 
 impl Place<'_> {
     /// Identity of the place.
-    pub fn target_id(&self) -> String {
+    pub(super) fn target_id(&self) -> String {
         match self {
             Self::Helm(place) => place.target_id.clone(),
             Self::Host(place) => place.target_id.clone(),
@@ -102,7 +102,7 @@ impl Place<'_> {
     }
 
     /// The import id of the delegate.
-    pub fn import_id(&self) -> String {
+    pub(super) fn import_id(&self) -> String {
         match self {
             Self::Helm(place) => place.import_id(),
             Self::Host(place) => place.import_id(),
@@ -113,7 +113,7 @@ impl Place<'_> {
     ///
     /// # Errors
     /// When the place's identity is not the stored one.
-    pub fn must_be(&self, state: &Model) -> Result<(), Diagnostics> {
+    pub(super) fn must_be(&self, state: &Model) -> Result<(), Diagnostics> {
         let found = self.target_id();
         match state.target_id.as_ref() {
             Field::Known(stored) if *stored != found => {
@@ -139,7 +139,7 @@ impl Place<'_> {
     ///
     /// # Errors
     /// When it cannot be looked at.
-    pub async fn observe(&self) -> Result<Option<Seen>, Diagnostics> {
+    pub(super) async fn observe(&self) -> Result<Option<Seen>, Diagnostics> {
         match self {
             Self::Helm(place) => place.observe().await,
             Self::Host(place) => place.observe().await,
@@ -150,7 +150,7 @@ impl Place<'_> {
     ///
     /// # Errors
     /// What failed, and whether anything had been changed by then.
-    pub async fn install(
+    pub(super) async fn install(
         &self,
         create: bool,
         limit: Duration,
@@ -176,7 +176,7 @@ impl Place<'_> {
     ///
     /// # Errors
     /// When the time is over, with the reason as far as it can be found; when it was asked to stop.
-    pub async fn wait(&self, wait: WaitFor, stop: &CancellationToken) -> Result<(), Diagnostics> {
+    pub(super) async fn wait(&self, wait: WaitFor, stop: &CancellationToken) -> Result<(), Diagnostics> {
         match self {
             Self::Helm(place) => place.wait(wait, stop).await,
             Self::Host(place) => place.wait(wait, stop).await,
@@ -187,7 +187,7 @@ impl Place<'_> {
     ///
     /// # Errors
     /// When something is still there.
-    pub async fn remove(&self, limit: Duration, stop: &CancellationToken) -> Result<(), Diagnostics> {
+    pub(super) async fn remove(&self, limit: Duration, stop: &CancellationToken) -> Result<(), Diagnostics> {
         let work = async {
             match self {
                 Self::Helm(place) => place.remove(stop).await,
@@ -205,7 +205,7 @@ impl Place<'_> {
 }
 
 /// How long a create or update may take, without the wait.
-pub fn apply_limit(state: &Model, create: bool) -> Duration {
+pub(super) fn apply_limit(state: &Model, create: bool) -> Duration {
     let timeouts = state.timeouts.as_ref();
     let (given, default) = if create {
         (
@@ -222,7 +222,7 @@ pub fn apply_limit(state: &Model, create: bool) -> Duration {
 }
 
 /// How long a delete may take.
-pub fn delete_limit(state: &Model) -> Duration {
+pub(super) fn delete_limit(state: &Model) -> Duration {
     let given = state
         .timeouts
         .as_ref()

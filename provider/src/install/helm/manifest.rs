@@ -217,7 +217,7 @@ mod tests {
 
     use super::*;
 
-    fn deployment(replicas: u32, memory: &str, containers: Value) -> Value {
+    fn deployment(replicas: u32, memory: &str, containers: &Value) -> Value {
         json!({
             "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": "d", "labels": { "a": "b" } },
             "spec": { "replicas": replicas, "template": { "spec": { "containers": containers } }, "memory": memory },
@@ -229,12 +229,12 @@ mod tests {
         let installed = deployment(
             2,
             "1024Mi",
-            json!([{ "name": "delegate", "env": [], "tty": false }]),
+            &json!([{ "name": "delegate", "env": [], "tty": false }]),
         );
         let mut live = deployment(
             2,
             "1Gi",
-            json!([{ "name": "sidecar" }, { "name": "delegate", "tty": null }]),
+            &json!([{ "name": "sidecar" }, { "name": "delegate", "tty": null }]),
         );
         live["status"] = json!({ "replicas": 1 });
         live["metadata"]["uid"] = json!("x");
@@ -243,8 +243,8 @@ mod tests {
 
     #[test]
     fn a_difference_names_the_field_and_both_values() {
-        let installed = deployment(2, "500m", json!([{ "name": "delegate", "image": "a:1" }]));
-        let live = deployment(1, "0.5", json!([{ "name": "delegate", "image": "a:2" }]));
+        let installed = deployment(2, "500m", &json!([{ "name": "delegate", "image": "a:1" }]));
+        let live = deployment(1, "0.5", &json!([{ "name": "delegate", "image": "a:2" }]));
         assert_eq!(
             differences(&installed, Some(&live)),
             [
