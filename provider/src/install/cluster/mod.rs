@@ -140,6 +140,7 @@ impl Connection {
         action: &str,
         request: impl Future<Output = Result<T, kube::Error>>,
     ) -> Result<T, ClusterError> {
+        tracing::debug!(action, "asking the API server");
         match tokio::time::timeout(REQUEST_LIMIT, request).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(kube::Error::Api(status))) => Err(ClusterError::Refused {

@@ -1,0 +1,137 @@
+//! Which cluster: the provider's, the resource's, and never another one than before.
+
+use serde_json::json;
+
+use crate::cluster::{Site, THIS};
+
+#[tokio::test]
+async fn the_resource_names_its_own_cluster_over_the_providers() {
+    let Some(site) = Site::new("own").await else {
+        return;
+    };
+    let kubeconfig = json!(site.cluster.kubeconfig.display().to_string());
+    let context = site.cluster.kubectl(&["config", "current-context"]).await;
+    let config = site
+        .config()
+        .provider(
+            "kubernetes",
+            "{ host = \"https://127.0.0.1:9\", token = \"of-the-other-cluster\" }",
+        )
+        .set(
+            "kubernetes",
+            format!(
+                "{{ config_path = {kubeconfig}, config_context = {} }}",
+                json!(context.trim())
+            ),
+        );
+    site.apply(&config).await.succeeds();
+    site.terraform.assert_settled().await;
+    // The same cluster by the provider's block: a change of words, and no other place.
+    site.apply(&site.config()).await.succeeds();
+    site.terraform.assert_settled().await;
+    site.terraform.destroy().await.succeeds();
+    assert!(!site.cluster.has_namespace(&site.namespace).await);
+}
+
+#[tokio::test]
+async fn a_cluster_with_another_identity_is_refused_and_left_alone() {
+    let Some(site) = Site::new("moved").await else {
+        return;
+    };
+    site.apply(&site.config().set("wait", r#"{ until = "installed" }"#))
+        .await
+        .succeeds();
+    let uid = site.attribute("target_id").await;
+    let uid = uid.as_str().expect("an id");
+    // The state of a delegate in a cluster of the same address that was made anew.
+    let state = site
+        .terraform
+        .state_file()
+        .replace(uid, "11111111-2222-3333-4444-555555555555");
+    site.terraform.write("terraform.tfstate", &state);
+    let before = site.get(&["deployment,secret,configmap"]).await;
+    for arguments in [
+        &["plan", "-no-color"][..],
+        &["apply", "-no-color", "-auto-approve"],
+        &["destroy", "-no-color", "-auto-approve"],
+        &["destroy", "-no-color", "-auto-approve", "-refresh=false"],
+    ] {
+        let error = site.terraform.run(arguments).await.fails();
+        for part in [
+            "This is another place",
+            "11111111-2222-3333-4444-555555555555",
+            uid,
+            "state rm",
+        ] {
+            assert!(error.contains(part), "{part:?} is not in: {error}");
+        }
+    }
+    // The controllers go on with their own work; what was installed is as it was.
+    let spec = |objects: &serde_json::Value| {
+        let items = objects["items"].as_array().cloned().unwrap_or_default();
+        items
+            .into_iter()
+            .map(|item| {
+                (
+                    item["metadata"]["name"].clone(),
+                    item["spec"].clone(),
+                    item["data"].clone(),
+                )
+            })
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        spec(&site.get(&["deployment,secret,configmap"]).await),
+        spec(&before)
+    );
+    assert_ne!(
+        site.terraform.state().await.resource(THIS),
+        &serde_json::Value::Null
+    );
+}
+
+#[tokio::test]
+async fn a_cluster_that_does_not_answer_keeps_the_state() {
+    let Some(site) = Site::new("silent").await else {
+        return;
+    };
+    site.apply(&site.config().set("wait", r#"{ until = "installed" }"#))
+        .await
+        .succeeds();
+    let state = site.terraform.state_file();
+    site.config()
+        .provider(
+            "kubernetes",
+            "{ host = \"https://127.0.0.1:9\", insecure = true }",
+        )
+        .write(&site);
+    for arguments in [
+        &["plan", "-no-color"][..],
+        &["destroy", "-no-color", "-auto-approve"],
+    ] {
+        let error = site.terraform.run(arguments).await.fails();
+        assert!(
+            error.contains("cannot reach the Kubernetes API server https://127.0.0.1:9"),
+            "{error}"
+        );
+    }
+    assert_eq!(site.terraform.state_file(), state);
+}
+
+#[tokio::test]
+async fn settings_that_are_known_only_after_apply_are_no_obstacle() {
+    let Some(site) = Site::new("unknown").await else {
+        return;
+    };
+    let config = site
+        .config()
+        .provider("endpoint", "terraform_data.url.output")
+        .set("description", "terraform_data.url.id")
+        .more(&format!(
+            "\nresource \"terraform_data\" \"url\" {{\n  input = {}\n}}\n",
+            json!(site.manager.url)
+        ));
+    site.apply(&config).await.succeeds();
+    assert_eq!(site.attribute("connected").await, true);
+    site.terraform.assert_settled().await;
+}
