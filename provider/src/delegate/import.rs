@@ -199,10 +199,11 @@ async fn of_release(mut state: Model, provider: &ProviderData) -> Result<ReadOut
     let seen = helm::observe(release.cluster(), spec, DEFAULT_HTTP_PORT)
         .await
         .map_err(|error| place::told(&error))?;
-    let Some(seen) = seen else {
+    let Some((seen, record)) = seen.and_then(|mut seen| seen.record.take().map(|record| (seen, record)))
+    else {
         return Ok(ReadOutcome::Gone);
     };
-    let values = &seen.record.config;
+    let values = &record.config;
     let text = |name: &str| {
         values[name]
             .as_str()

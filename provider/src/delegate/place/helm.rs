@@ -85,16 +85,13 @@ impl<'a> HelmPlace<'a> {
     }
 
     pub(super) async fn wait(&self, wait: WaitFor, stop: &CancellationToken) -> Result<(), Diagnostics> {
-        match helm::wait(
-            &self.cluster,
-            self.spec,
-            self.port(),
-            wait.until,
-            wait.limit,
-            stop,
-        )
-        .await
-        {
+        let (port, until, limit) = (self.port(), wait.until, wait.limit);
+        let end = helm::wait(&self.cluster, self.spec, port, until, limit, stop).await;
+        // However it ended, Terraform is given a state now.
+        if let Err(error) = helm::complete(&self.cluster, self.spec).await {
+            tracing::warn!(%error, "cannot write down that the apply has ended");
+        }
+        match end {
             Ok(_) => Ok(()),
             Err(WaitError::Helm(error)) => Err(told(&error)),
             Err(WaitError::Stopped) => Err(Diagnostics::error("Interrupted", WaitError::Stopped.to_string())),
@@ -149,9 +146,13 @@ pub(in crate::delegate) fn version(seen: &Observed) -> Option<String> {
         .as_deref()
         .and_then(|image| image.rsplit('/').next())
         .and_then(|name| name.split_once(':'));
-    let app = &seen.record.chart.metadata.app_version;
-    tag.map(|(_, tag)| tag.to_owned())
-        .or_else(|| (!app.is_empty()).then(|| app.clone()))
+    let app = seen
+        .record
+        .as_ref()
+        .map(|record| &record.chart.metadata.app_version);
+    tag.map(|(_, tag)| tag)
+        .or(app.map(String::as_str).filter(|app| !app.is_empty()))
+        .map(str::to_owned)
 }
 
 /// An error at the attribute that can mend it.

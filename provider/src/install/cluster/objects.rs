@@ -20,10 +20,14 @@ const KNOWN_KINDS: &[(&str, &str, bool)] = &[
     ("ClusterRoleBinding", "clusterrolebindings", false),
     ("ConfigMap", "configmaps", true),
     ("CronJob", "cronjobs", true),
+    ("DaemonSet", "daemonsets", true),
     ("Deployment", "deployments", true),
     ("HorizontalPodAutoscaler", "horizontalpodautoscalers", true),
+    ("Ingress", "ingresses", true),
+    ("Job", "jobs", true),
     ("Namespace", "namespaces", false),
     ("NetworkPolicy", "networkpolicies", true),
+    ("PersistentVolumeClaim", "persistentvolumeclaims", true),
     ("Pod", "pods", true),
     ("PodDisruptionBudget", "poddisruptionbudgets", true),
     ("ReplicaSet", "replicasets", true),
@@ -32,6 +36,7 @@ const KNOWN_KINDS: &[(&str, &str, bool)] = &[
     ("Secret", "secrets", true),
     ("Service", "services", true),
     ("ServiceAccount", "serviceaccounts", true),
+    ("StatefulSet", "statefulsets", true),
 ];
 
 impl Connection {
@@ -58,14 +63,32 @@ impl Connection {
         self.bounded(&action, api.get_opt(&name)).await
     }
 
-    /// Deletes an object with everything it owns; fine when there is none.
+    /// Sets annotations of an object and leaves everything else as it is.
+    ///
+    /// # Errors
+    /// When the API server cannot be reached or refuses, also when there is no such object.
+    pub async fn annotate(
+        &self,
+        object: &Value,
+        namespace: &str,
+        annotations: &Value,
+    ) -> Result<(), ClusterError> {
+        let (api, name) = self.api_of(object, namespace).await?;
+        let patch = Patch::Merge(serde_json::json!({ "metadata": { "annotations": annotations } }));
+        let (action, params) = (format!("annotate {}", title(object)), PatchParams::default());
+        self.bounded(&action, api.patch(&name, &params, &patch))
+            .await
+            .map(|_| ())
+    }
+
+    /// Deletes an object; fine when there is none. It is out of sight at once, what it owns follows.
     ///
     /// # Errors
     /// When the API server cannot be reached or refuses.
     pub async fn delete(&self, object: &Value, namespace: &str) -> Result<(), ClusterError> {
         let (api, name) = self.api_of(object, namespace).await?;
         let params = DeleteParams {
-            propagation_policy: Some(PropagationPolicy::Foreground),
+            propagation_policy: Some(PropagationPolicy::Background),
             ..DeleteParams::default()
         };
         match self

@@ -192,5 +192,6 @@ async fn log_of(cluster: &Connection, namespace: &str, pod: &str) -> Vec<String>
     } else {
         now
     };
-    text.lines().map(str::to_owned).collect()
+    let lines = text.lines().filter(|line| !line.trim().is_empty());
+    lines.map(str::to_owned).collect()
 }

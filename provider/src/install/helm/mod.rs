@@ -153,8 +153,8 @@ pub enum HelmError {
 /// What is there.
 #[derive(Debug, Clone)]
 pub struct Observed {
-    /// The newest revision.
-    pub record: Record,
+    /// The newest revision; none when the release was removed behind our back and only our Secret is left.
+    pub record: Option<Record>,
     /// What differs from the installation, one short line each, without secrets.
     pub drift: Vec<String>,
     /// Ready pods, as the Deployment counts them.
@@ -178,6 +178,22 @@ pub struct Observed {
 }
 
 impl Observed {
+    fn without_release(spec: &HelmSpec, held: secret::Held) -> Self {
+        Self {
+            record: None,
+            drift: vec![format!("the release {} is missing", spec.release)],
+            ready_replicas: 0,
+            replicas: 0,
+            rolled_out: false,
+            selector: None,
+            image: None,
+            pods: Vec::new(),
+            env: BTreeMap::new(),
+            notes: held.notes,
+            secret_revision: held.revision,
+        }
+    }
+
     /// Whether every pod asked for runs and says that it is connected; not for a delegate of no pods.
     pub fn connected(&self) -> bool {
         let connected = self
@@ -202,7 +218,7 @@ pub async fn check(helm: &Helm, spec: &HelmSpec, stop: &CancellationToken) -> Re
 }
 
 /// Looks before anything is changed: [`check`], and whether the release is ours to change. `create` refuses a release that
-/// somebody else installed.
+/// somebody else installed, or that another Terraform state has.
 ///
 /// # Errors
 /// The first thing that would fail later.
@@ -215,13 +231,15 @@ pub async fn prepare(
 ) -> Result<Prepared, HelmError> {
     check(helm, spec, stop).await?;
     let history = release::history(cluster, &spec.namespace, &spec.release).await?;
-    if create && !history.is_empty() && !recovery::is_ours(cluster, spec, &history).await? {
+    let held = secret::read(cluster, spec).await?;
+    if create && !history.is_empty() && !recovery::is_unfinished(&held) {
         return Err(HelmError::Foreign {
             release: spec.release.clone(),
             namespace: spec.namespace.clone(),
             context: cluster.context().to_owned(),
         });
     }
+    recovery::nobody_is_at_it(spec, &history, &held)?;
     if !spec.create_namespace && cluster.namespace(&spec.namespace).await?.is_none() {
         return Err(HelmError::NoNamespace(spec.namespace.clone()));
     }
@@ -244,11 +262,19 @@ pub async fn install(
     prepared: Prepared,
     stop: &CancellationToken,
 ) -> Result<(), HelmError> {
-    secret::ensure_namespace(cluster, spec).await?;
-    let revision = secret::apply(cluster, spec).await?;
-    recovery::recover(cluster, helm, spec, prepared.history, stop).await?;
+    secret::ensure_namespace(cluster, spec, stop).await?;
+    let operation = recovery::recover(cluster, helm, spec, prepared.history, stop).await?;
+    let revision = secret::apply(cluster, spec, operation).await?;
     let values = values::values(spec, &secret::name(spec), &revision).map_err(HelmError::Values)?;
     helm.upgrade(cluster, spec, &values, stop).await
+}
+
+/// Writes down that an apply has come to its end, good or bad, and that a Terraform state has the release from now on.
+///
+/// # Errors
+/// When the cluster refuses. The next create then takes the release for one that a crash left behind.
+pub async fn complete(cluster: &Connection, spec: &HelmSpec) -> Result<(), HelmError> {
+    secret::complete(cluster, spec).await
 }
 
 /// Removes the release and what was made for it; fine when there is none.
@@ -274,10 +300,10 @@ pub async fn uninstall(
     if let Some(selector) = selector {
         wait::until_no_pod(cluster, &spec.namespace, &selector, stop).await?;
     }
-    secret::remove_namespace(cluster, spec).await
+    secret::remove_namespace(cluster, spec, stop).await
 }
 
-/// Looks at the release, its objects and its pods; `None` when there is no release.
+/// Looks at the release, its objects and its pods; `None` when there is no release and nothing else of ours.
 ///
 /// # Errors
 /// When the API server cannot be reached or refuses: that is not the same as nothing there.
@@ -287,8 +313,9 @@ pub async fn observe(
     port: u16,
 ) -> Result<Option<Observed>, HelmError> {
     let history = release::history(cluster, &spec.namespace, &spec.release).await?;
+    let held = secret::read(cluster, spec).await?;
     let Some(record) = history.into_iter().next_back() else {
-        return Ok(None);
+        return Ok(held.ours.then(|| Observed::without_release(spec, held)));
     };
     let damaged =
         |problem| HelmError::Values(format!("the manifest of the release {} {problem}", spec.release));
@@ -314,7 +341,6 @@ pub async fn observe(
             record.info.status, record.info.description
         ));
     }
-    let held = secret::read(cluster, spec).await?;
     drift.extend(values_drift(spec, &record, held.revision.as_deref()));
     let of_kind = |kind: &str| live.iter().flatten().find(|object| object["kind"] == kind);
     let deployment = of_kind("Deployment").cloned().unwrap_or_default();
@@ -347,7 +373,7 @@ pub async fn observe(
             .collect(),
         notes: held.notes,
         secret_revision: held.revision,
-        record,
+        record: Some(record),
     }))
 }
 

@@ -103,8 +103,8 @@ impl Helm {
         args.extend(work.chart_args(spec));
         args.extend(["--history-max".to_owned(), HISTORY.to_owned()]);
         if self.major >= 4 {
-            // Helm 4 applies on the server; what somebody else changed by hand is drift, and is set right.
-            args.push("--force-conflicts".to_owned());
+            // On the server, also a release that Helm 3 began; what somebody changed by hand is drift, and is set right.
+            args.extend(["--server-side=true", "--force-conflicts"].map(str::to_owned));
         }
         self.run(&args, Some(&work), stop).await.map(|_| ())
     }

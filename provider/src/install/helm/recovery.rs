@@ -11,63 +11,57 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::release::Record;
-use super::{Helm, HelmError, HelmSpec, secret};
+use super::secret::Held;
+use super::{Helm, HelmError, HelmSpec};
 use crate::install::cluster::Connection;
 
 /// How long somebody else's operation is given before it counts as interrupted: twice Helm's own default time limit.
 pub(super) const FOREIGN_PENDING: Duration = Duration::from_mins(10);
 
-/// Whether this provider installed the release: the Secret of its token says so.
-///
-/// Without a Secret of ours (the owner's own is used) the release's own values must name this very delegate.
-pub(super) async fn is_ours(
-    cluster: &Connection,
-    spec: &HelmSpec,
-    history: &[Record],
-) -> Result<bool, HelmError> {
-    if secret::read(cluster, spec).await?.ours {
-        return Ok(true);
-    }
-    let names_us = |record: &Record| {
-        record.config["accountId"] == spec.config.account_id.as_str()
-            && record.config["delegateName"] == spec.config.name.as_str()
-            && record.config["existingDelegateToken"] == json!(spec.token_secret)
-    };
-    Ok(spec.token_secret.is_some() && history.last().is_some_and(names_us))
+/// Whether a create may go on with a release that is there: this provider began it, and no Terraform state has it,
+/// because that apply did not come to its end.
+pub(super) fn is_unfinished(held: &Held) -> bool {
+    held.ours && !held.complete
 }
 
-/// Puts the history in order, so that `helm upgrade --install` works.
+/// Refuses a release on which somebody else runs Helm right now. Our own operation is known by its revision; whoever ran
+/// it is dead, or we would not be here.
+pub(super) fn nobody_is_at_it(spec: &HelmSpec, history: &[Record], held: &Held) -> Result<(), HelmError> {
+    let newest = history.last().filter(|newest| newest.is_pending());
+    let Some(newest) = newest else { return Ok(()) };
+    if is_recent(newest) && !(held.ours && held.operation == Some(newest.version)) {
+        return Err(HelmError::Busy {
+            release: spec.release.clone(),
+            since: newest.info.last_deployed.clone(),
+        });
+    }
+    Ok(())
+}
+
+/// Puts the history in order, so that `helm upgrade --install` works. Returns the revision that it will make.
 pub(super) async fn recover(
     cluster: &Connection,
     helm: &Helm,
     spec: &HelmSpec,
     mut history: Vec<Record>,
     stop: &CancellationToken,
-) -> Result<(), HelmError> {
-    if history
-        .last()
-        .is_some_and(|newest| newest.info.status == "uninstalling")
-    {
+) -> Result<u32, HelmError> {
+    let newest = history.last().map(|newest| newest.info.status.as_str());
+    if newest == Some("uninstalling") {
         helm.uninstall(cluster, &spec.namespace, &spec.release, stop)
             .await?;
-        return Ok(());
+        return Ok(1);
     }
     while let Some(newest) = history.pop_if(|newest| newest.is_pending()) {
-        if is_recent(&newest) && !is_ours(cluster, spec, std::slice::from_ref(&newest)).await? {
-            return Err(HelmError::Busy {
-                release: spec.release.clone(),
-                since: newest.info.last_deployed,
-            });
-        }
         forget(cluster, spec, &newest).await?;
     }
     // Only failed attempts: Helm calls that a release without a deployed revision and upgrades it no more.
     if history.iter().all(|record| record.info.status == "failed") {
-        for record in &history {
-            forget(cluster, spec, record).await?;
+        for record in history.drain(..) {
+            forget(cluster, spec, &record).await?;
         }
     }
-    Ok(())
+    Ok(history.last().map_or(1, |newest| newest.version + 1))
 }
 
 fn is_recent(record: &Record) -> bool {

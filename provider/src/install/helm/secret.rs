@@ -1,14 +1,19 @@
 //! The Secret that holds the token, and the namespace it lives in.
 //!
-//! Both are ours and not the chart's: so the token is in no Helm record, and the namespace exists before Helm runs.
+//! Both are ours and not the chart's: so the token is in no Helm record, and the namespace exists before Helm runs. The
+//! Secret also says whose the release is: which revision we asked Helm for, and whether that apply came to its end, after
+//! which some Terraform state has it. It is there, without a token, when the owner's own Secret is used.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use delegate_core::config::{EnvValue, TokenSource};
+use kube::api::DynamicObject;
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use super::{HelmError, HelmSpec};
 use crate::install::cluster::Connection;
@@ -22,21 +27,38 @@ const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "terraform-pro
 /// Names the release a Secret or namespace was made for.
 const RELEASE: &str = "harness-delegate/release";
 
+/// The revision that Helm was last asked to make; written before Helm is run.
+const OPERATION: &str = "harness-delegate/operation";
+
+/// The same number once the apply that asked for it has come to its end, whichever.
+const COMPLETE: &str = "harness-delegate/complete";
+
+/// Between two looks at a namespace that goes.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
 /// Facts of the owner stand under this prefix in the annotations.
 const NOTE: &str = "harness-delegate/note-";
 
-/// Kinds that make a namespace worth keeping.
+/// Kinds that make a namespace worth keeping: whatever runs, whatever holds data, whatever gives rights.
 const INHABITANTS: &[(&str, &str)] = &[
     ("v1", "Pod"),
-    ("apps/v1", "Deployment"),
-    ("batch/v1", "CronJob"),
-    ("v1", "Service"),
+    ("v1", "PersistentVolumeClaim"),
     ("v1", "Secret"),
     ("v1", "ConfigMap"),
+    ("v1", "Service"),
+    ("v1", "ServiceAccount"),
+    ("apps/v1", "Deployment"),
+    ("apps/v1", "StatefulSet"),
+    ("apps/v1", "DaemonSet"),
+    ("batch/v1", "CronJob"),
+    ("batch/v1", "Job"),
+    ("networking.k8s.io/v1", "Ingress"),
+    ("rbac.authorization.k8s.io/v1", "Role"),
+    ("rbac.authorization.k8s.io/v1", "RoleBinding"),
 ];
 
 /// In every namespace, made by Kubernetes itself.
-const FURNITURE: &[&str] = &["kube-root-ca.crt"];
+const FURNITURE: &[&str] = &["kube-root-ca.crt", "default"];
 
 /// Name of our Secret.
 pub(super) fn name(spec: &HelmSpec) -> String {
@@ -52,12 +74,23 @@ pub(super) struct Held {
     pub(super) notes: BTreeMap<String, String>,
     /// Whether this provider made it for this release.
     pub(super) ours: bool,
+    /// The revision that we last asked Helm to make.
+    pub(super) operation: Option<u32>,
+    /// Whether that apply came to its end.
+    pub(super) complete: bool,
 }
 
-/// Makes the namespace when it is missing and may be made.
-pub(super) async fn ensure_namespace(cluster: &Connection, spec: &HelmSpec) -> Result<(), HelmError> {
-    if cluster.namespace(&spec.namespace).await?.is_some() {
-        return Ok(());
+/// Makes the namespace when it is missing and may be made. One that is being removed is waited for.
+pub(super) async fn ensure_namespace(
+    cluster: &Connection,
+    spec: &HelmSpec,
+    stop: &CancellationToken,
+) -> Result<(), HelmError> {
+    if let Some(found) = cluster.namespace(&spec.namespace).await? {
+        if found.metadata.deletion_timestamp.is_none() {
+            return Ok(());
+        }
+        until_gone(cluster, spec, stop).await?;
     }
     let namespace = json!({
         "apiVersion": "v1",
@@ -72,8 +105,30 @@ pub(super) async fn ensure_namespace(cluster: &Connection, spec: &HelmSpec) -> R
     Ok(())
 }
 
-/// Removes the namespace when this provider made it and nobody lives there any more.
-pub(super) async fn remove_namespace(cluster: &Connection, spec: &HelmSpec) -> Result<(), HelmError> {
+/// Waits until there is no such namespace; the caller bounds the time.
+async fn until_gone(
+    cluster: &Connection,
+    spec: &HelmSpec,
+    stop: &CancellationToken,
+) -> Result<(), HelmError> {
+    while cluster.namespace(&spec.namespace).await?.is_some() {
+        tokio::select! {
+            () = stop.cancelled() => {
+                return Err(HelmError::Stopped { command: "the wait for the namespace to go".to_owned() });
+            }
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Removes the namespace when this provider made it and nobody lives there any more, and waits until it is gone: what
+/// comes next may want the name.
+pub(super) async fn remove_namespace(
+    cluster: &Connection,
+    spec: &HelmSpec,
+    stop: &CancellationToken,
+) -> Result<(), HelmError> {
     let Some(namespace) = cluster.namespace(&spec.namespace).await? else {
         return Ok(());
     };
@@ -83,20 +138,26 @@ pub(super) async fn remove_namespace(cluster: &Connection, spec: &HelmSpec) -> R
     }
     for kind in INHABITANTS {
         let found = cluster.list(*kind, &spec.namespace, "").await?;
-        let name = |object: &kube::api::DynamicObject| object.metadata.name.clone().unwrap_or_default();
-        if found
-            .iter()
-            .any(|object| !FURNITURE.contains(&name(object).as_str()))
-        {
+        let stays = |object: &DynamicObject| {
+            let name = object.metadata.name.as_deref().unwrap_or_default();
+            object.metadata.deletion_timestamp.is_none() && !FURNITURE.contains(&name)
+        };
+        if found.iter().any(stays) {
             return Ok(());
         }
     }
     let object = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": spec.namespace } });
-    Ok(cluster.delete(&object, "").await?)
+    cluster.delete(&object, "").await?;
+    until_gone(cluster, spec, stop).await
 }
 
-/// Puts the token, and a proxy's login, into our Secret. Returns what changes with its content.
-pub(super) async fn apply(cluster: &Connection, spec: &HelmSpec) -> Result<String, HelmError> {
+/// Puts the token, and a proxy's login, into our Secret, with the revision that Helm is about to make. Returns what changes
+/// with the content that the pods see.
+pub(super) async fn apply(
+    cluster: &Connection,
+    spec: &HelmSpec,
+    operation: u32,
+) -> Result<String, HelmError> {
     let secrets: BTreeMap<&str, String> = spec
         .config
         .to_env()
@@ -106,15 +167,15 @@ pub(super) async fn apply(cluster: &Connection, spec: &HelmSpec) -> Result<Strin
             EnvValue::Plain(_) => None,
         })
         .collect();
-    if matches!(spec.config.token, TokenSource::Inline(_))
-        || (spec.token_secret.is_some() && !secrets.is_empty())
-    {
+    if matches!(spec.config.token, TokenSource::Inline(_)) || spec.token_secret.is_some() {
         let mut annotations: BTreeMap<String, &str> = spec
             .notes
             .iter()
             .map(|(name, value)| (format!("{NOTE}{name}"), value.as_str()))
             .collect();
+        let operation = operation.to_string();
         annotations.insert(RELEASE.to_owned(), &spec.release);
+        annotations.insert(OPERATION.to_owned(), &operation);
         let object = json!({
             "apiVersion": "v1",
             "kind": "Secret",
@@ -127,31 +188,63 @@ pub(super) async fn apply(cluster: &Connection, spec: &HelmSpec) -> Result<Strin
     Ok(read(cluster, spec).await?.revision.unwrap_or_default())
 }
 
-/// Looks at the Secret that the pods use: ours, or the owner's own.
+/// Looks at our Secret, and at the owner's own where that holds the token.
 pub(super) async fn read(cluster: &Connection, spec: &HelmSpec) -> Result<Held, HelmError> {
-    let own = name(spec);
-    let name = spec.token_secret.as_deref().unwrap_or(&own);
-    let object = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name } });
-    let Some(found) = cluster.live(&object, &spec.namespace).await? else {
-        return Ok(Held::default());
+    let found = cluster.live(&named(&name(spec)), &spec.namespace).await?;
+    let token = match &spec.token_secret {
+        Some(own) => cluster.live(&named(own), &spec.namespace).await?,
+        None => found.clone(),
     };
-    let annotations = found.metadata.annotations.clone().unwrap_or_default();
-    let labels = found.metadata.labels.clone().unwrap_or_default();
+    let content = |object: &DynamicObject| object.data["data"].clone();
+    let mut data = token.as_ref().map(content);
+    if let (Some(Value::Object(data)), Some(Value::Object(login))) = (&mut data, found.as_ref().map(content))
+    {
+        data.extend(login);
+    }
+    let mut held = Held {
+        revision: data.as_ref().map(revision),
+        ..Held::default()
+    };
+    let Some(found) = found else {
+        return Ok(held);
+    };
+    let annotations = found.metadata.annotations.unwrap_or_default();
+    let labels = found.metadata.labels.unwrap_or_default();
+    held.ours = labels.get(MANAGED_BY.0).map(String::as_str) == Some(MANAGED_BY.1)
+        && annotations.get(RELEASE) == Some(&spec.release);
+    held.operation = annotations.get(OPERATION).and_then(|text| text.parse().ok());
+    held.complete = annotations
+        .get(OPERATION)
+        .is_some_and(|asked| annotations.get(COMPLETE) == Some(asked));
     let notes = annotations
-        .iter()
-        .filter_map(|(name, value)| Some((name.strip_prefix(NOTE)?.to_owned(), value.clone())));
-    Ok(Held {
-        revision: Some(revision(&found.data["data"])),
-        notes: notes.collect(),
-        ours: labels.get(MANAGED_BY.0).map(String::as_str) == Some(MANAGED_BY.1)
-            && annotations.get(RELEASE) == Some(&spec.release),
-    })
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.strip_prefix(NOTE)?.to_owned(), value)));
+    held.notes = notes.collect();
+    Ok(held)
 }
 
-/// Removes our Secret; the owner's own stays.
+/// Writes down that the apply came to its end.
+pub(super) async fn complete(cluster: &Connection, spec: &HelmSpec) -> Result<(), HelmError> {
+    let held = read(cluster, spec).await?;
+    let Some(operation) = held.operation.filter(|_| held.ours) else {
+        return Ok(());
+    };
+    let annotations = json!({ COMPLETE: operation.to_string() });
+    Ok(cluster
+        .annotate(&named(&name(spec)), &spec.namespace, &annotations)
+        .await?)
+}
+
+/// Removes our Secret; one that is not ours stays, whatever its name.
 pub(super) async fn delete(cluster: &Connection, spec: &HelmSpec) -> Result<(), HelmError> {
-    let object = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name(spec) } });
-    Ok(cluster.delete(&object, &spec.namespace).await?)
+    if read(cluster, spec).await?.ours {
+        cluster.delete(&named(&name(spec)), &spec.namespace).await?;
+    }
+    Ok(())
+}
+
+fn named(name: &str) -> Value {
+    json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name } })
 }
 
 /// Tells one content from another and nothing else: keyed with the token itself, which is 128 random bits, so that not

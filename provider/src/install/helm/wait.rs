@@ -21,7 +21,7 @@ pub enum Until {
     Installed,
     /// Until Kubernetes calls the pods ready.
     Ready,
-    /// Until every delegate says of itself that it is connected to its manager.
+    /// Until they are ready and every delegate says of itself that it is connected to its manager.
     Connected,
 }
 
@@ -80,10 +80,14 @@ fn reached(seen: &Observed, until: Until) -> bool {
     let fits = |pod: &&&PodReport| match until {
         Until::Installed => true,
         Until::Ready => pod.ready,
-        Until::Connected => pod.connected == Some(true),
+        Until::Connected => pod.ready && pod.connected == Some(true),
     };
-    // No more pods than asked for: the ones of the last revision must be on their way out.
-    seen.rolled_out && staying.len() == wanted && staying.iter().filter(fits).count() == wanted
+    // No more pods than asked for: the ones of the last revision must be on their way out. The Deployment's own count
+    // follows the pods' after a moment, and it is what the state shows.
+    seen.rolled_out
+        && seen.ready_replicas >= seen.replicas
+        && staying.len() == wanted
+        && staying.iter().filter(fits).count() == wanted
 }
 
 /// The text of a wait that failed: what was awaited, what is there, and where to look.
