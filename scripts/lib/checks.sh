@@ -56,12 +56,13 @@ is_mine() {
 
 # --- what a cluster holds; KUBECONFIG names it -------------------------------------------------------------------------
 
-# cluster_objects: every object's name, but those that come and go by themselves.
+# cluster_objects TEXT: those of every kind whose name or namespace has TEXT in it, as KIND NAMESPACE/NAME. Events come and
+# go by themselves.
 cluster_objects() {
   local kinds
-  kinds=$(kubectl api-resources --verbs=list --output name | grep -Ev '^(events(\.events\.k8s\.io)?|leases\.coordination\.k8s\.io|componentstatuses|ipaddresses.*|.*metrics\.k8s\.io)$' | paste -sd,)
-  kubectl get "$kinds" --all-namespaces --ignore-not-found --no-headers \
-    --output 'custom-columns=KIND:.kind,NAMESPACE:.metadata.namespace,NAME:.metadata.name' 2>/dev/null | sort
+  kinds=$(kubectl api-resources --verbs=list --output name | grep -Ev '^(events(\.events\.k8s\.io)?|componentstatuses|.*\.metrics\.k8s\.io)$' | paste -sd,)
+  kubectl get "$kinds" --all-namespaces --ignore-not-found --output json |
+    jq -r --arg text "$1" '.items[] | "\(.kind) \(.metadata.namespace // "")/\(.metadata.name)" | select(contains($text))' | sort
 }
 
 # cluster_releases: what Helm keeps of its releases, unpacked.
