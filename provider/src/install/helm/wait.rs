@@ -21,7 +21,8 @@ pub enum Until {
     Installed,
     /// Until Kubernetes calls the pods ready.
     Ready,
-    /// Until they are ready and every delegate says of itself that it is connected to its manager.
+    /// Until every delegate says of itself that it is connected to its manager, in a pod that is ready too: it connects
+    /// sooner than Kubernetes looks at it.
     Connected,
 }
 
@@ -82,12 +83,8 @@ fn reached(seen: &Observed, until: Until) -> bool {
         Until::Ready => pod.ready,
         Until::Connected => pod.ready && pod.connected == Some(true),
     };
-    // No more pods than asked for: the ones of the last revision must be on their way out. The Deployment's own count
-    // follows the pods' after a moment, and it is what the state shows.
-    seen.rolled_out
-        && seen.ready_replicas >= seen.replicas
-        && staying.len() == wanted
-        && staying.iter().filter(fits).count() == wanted
+    // No more pods than asked for: the ones of the last revision must be on their way out.
+    seen.rolled_out && staying.len() == wanted && staying.iter().filter(fits).count() == wanted
 }
 
 /// The text of a wait that failed: what was awaited, what is there, and where to look.
