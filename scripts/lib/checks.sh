@@ -60,7 +60,7 @@ is_mine() {
 # go by themselves.
 cluster_objects() {
   local kinds
-  kinds=$(kubectl api-resources --verbs=list --output name | grep -Ev '^(events(\.events\.k8s\.io)?|componentstatuses|.*\.metrics\.k8s\.io)$' | paste -sd,)
+  kinds=$(kubectl api-resources --verbs=list --output name | grep -Ev '^(events(\.events\.k8s\.io)?|componentstatuses|endpoints|.*\.metrics\.k8s\.io)$' | paste -sd,)
   kubectl get "$kinds" --all-namespaces --ignore-not-found --output json |
     jq -r --arg text "$1" '.items[] | "\(.kind) \(.metadata.namespace // "")/\(.metadata.name)" | select(contains($text))' | sort
 }
