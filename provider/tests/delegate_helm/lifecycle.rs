@@ -1,5 +1,6 @@
 //! From nothing to a delegate that works, through its changes, and back to nothing.
 
+use base64::Engine as _;
 use std::collections::BTreeSet;
 
 use serde_json::json;
@@ -146,7 +147,6 @@ async fn another_token_replaces_the_pods() {
     let secret = site
         .get(&["secret", &format!("{}-delegate-token", site.name)])
         .await;
-    use base64::Engine as _;
     assert_eq!(
         secret["data"]["DELEGATE_TOKEN"],
         base64::engine::general_purpose::STANDARD.encode(second)

@@ -90,7 +90,7 @@ async fn an_apply_killed_in_the_middle_of_helm_is_healed_at_once() {
         return;
     };
     // A hook that never ends holds Helm in the middle of its work.
-    let chart = charts::embedded(&site, |folder| charts::with_endless_hook(folder));
+    let chart = charts::embedded(&site, charts::with_endless_hook);
     let stuck = site
         .config()
         .helm("chart", format!("{{ path = \"{}\" }}", chart.display()));

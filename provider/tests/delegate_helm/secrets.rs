@@ -47,7 +47,8 @@ async fn the_token_is_in_no_record_plan_state_log_or_process_list() {
                         .map(|(_, line)| line)
                         .filter(|line| !line.is_empty()),
                 );
-                std::thread::sleep(Duration::from_millis(5));
+                // A sampling rate, no wait for anything.
+                std::thread::park_timeout(Duration::from_millis(5));
             }
             let helm = seen.iter().filter(|line| line.contains(&namespace)).count();
             (seen.into_iter().collect::<Vec<_>>().join("\n"), helm)
