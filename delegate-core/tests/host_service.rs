@@ -37,6 +37,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks at a process that is not ours and announces nothing.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
+/// What the agent's log says when it has been asked to stop.
+const DRAINS: &str = "SIGTERM: finishing";
+
 /// Exit codes of `status`.
 const RUNS: i32 = 0;
 const DOES_NOT_RUN: i32 = 3;
@@ -127,7 +130,7 @@ impl Case {
 
     async fn verb(&self, verb: &str) -> Output {
         let run = program(&[verb, "--directory", self.host.path()]).output();
-        timeout(PATIENCE, run).await.unwrap().unwrap()
+        timeout(PATIENCE, async { run.await }).await.unwrap().unwrap()
     }
 
     async fn succeeds(&self, verb: &str) {
@@ -238,10 +241,7 @@ async fn a_termination_reaches_the_agent_which_finishes_its_task() {
     ));
     until("the task to start", || started.exists().then_some(())).await;
     kill(Pid::from_raw(supervisor), Signal::SIGTERM).unwrap();
-    until("the drain", || {
-        case.log().to_lowercase().contains("drain").then_some(())
-    })
-    .await;
+    until("the drain", || case.log().contains(DRAINS).then_some(())).await;
     assert_eq!(case.pids(), (supervisor, agent), "both stay for the task");
     fs::write(&release, "").unwrap();
     let output = timeout(PATIENCE, task.wait_with_output()).await.unwrap().unwrap();

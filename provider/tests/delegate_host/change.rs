@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::json;
 use tokio::time::timeout;
 
-use crate::fixture::{Case, DELEGATE, TOKEN};
+use crate::fixture::{Case, DELEGATE, DRAINS, TOKEN};
 use crate::host::Host;
 use crate::manager::{PATIENCE, unique, until};
 
@@ -36,7 +36,7 @@ async fn a_change_of_settings_is_an_update_and_loses_no_running_task() {
     // The agent has been asked to stop and finishes what it has.
     let known = until("the drain", async || {
         let log = fs::read_to_string(case.host.file("delegate.log")).unwrap_or_default();
-        log.to_lowercase().contains("drain").then(|| case.host.agent())
+        log.contains(DRAINS).then(|| case.host.agent())
     })
     .await;
     assert_eq!(

@@ -19,6 +19,9 @@ pub(crate) const TOKEN_VARIABLE: &str =
 /// The argument that hands it over.
 pub(crate) const TOKEN: &str = "token_wo = var.delegate_token\n  token_wo_version = 1";
 
+/// What a delegate's log says when it has been asked to stop.
+pub(crate) const DRAINS: &str = "SIGTERM: finishing";
+
 pub(crate) struct Case {
     pub(crate) terraform: Terraform,
     pub(crate) manager: Manager,

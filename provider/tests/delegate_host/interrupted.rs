@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use crate::fixture::{Case, DELEGATE, TOKEN};
+use crate::fixture::{Case, DELEGATE, DRAINS, TOKEN};
 use crate::manager::until;
 
 const APPLY: &[&str] = &["apply", "-no-color", "-auto-approve"];
@@ -50,7 +50,7 @@ async fn an_interrupt_while_a_delegate_drains_ends_the_apply_at_once_and_loses_n
     let apply = case.terraform.start(APPLY);
     until("the drain", async || {
         let log = fs::read_to_string(case.host.file("delegate.log")).unwrap_or_default();
-        log.to_lowercase().contains("drain").then_some(())
+        log.contains(DRAINS).then_some(())
     })
     .await;
     let began = Instant::now();
