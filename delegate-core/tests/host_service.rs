@@ -130,7 +130,7 @@ impl Case {
 
     async fn verb(&self, verb: &str) -> Output {
         let run = program(&[verb, "--directory", self.host.path()]).output();
-        timeout(PATIENCE, async { run.await }).await.unwrap().unwrap()
+        timeout(PATIENCE, run).await.unwrap().unwrap()
     }
 
     async fn succeeds(&self, verb: &str) {
