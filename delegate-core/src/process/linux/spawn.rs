@@ -82,10 +82,27 @@ fn forker() -> io::Result<Sender<Request>> {
     Ok(FORKER.get_or_init(|| sender).clone())
 }
 
+/// What a shell's `&` or `nohup` made us ignore is no wish of the child's: a script could not even end itself by it.
+fn default_signals() -> io::Result<()> {
+    for signal in [
+        Signal::SIGHUP,
+        Signal::SIGINT,
+        Signal::SIGQUIT,
+        Signal::SIGTERM,
+        Signal::SIGUSR1,
+        Signal::SIGUSR2,
+    ] {
+        // SAFETY: the default action is no function of ours.
+        unsafe { nix::sys::signal::signal(signal, nix::sys::signal::SigHandler::SigDfl)? };
+    }
+    Ok(nix::sys::signal::SigSet::empty().thread_set_mask()?)
+}
+
 /// Runs in the child, between fork and exec.
 fn prepare(parent: Pid) -> io::Result<()> {
     setsid()?;
     umask(Mode::S_IRWXG | Mode::S_IRWXO);
+    default_signals()?;
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
     // SAFETY: prctl with these two arguments reads no memory.
     if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, Signal::SIGKILL as libc::c_ulong) } != 0 {
