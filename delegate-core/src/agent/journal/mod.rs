@@ -95,7 +95,11 @@ impl Journal {
         for task in &unfinished {
             writer.open.insert(task.task.clone(), lines_of(task));
         }
-        if !bytes.is_empty() {
+        // Rewriting waits for the disk, which a start has no time for: only when a torn line would swallow the next one.
+        if unfinished.is_empty() {
+            writer.file.set_len(0).map_err(unusable)?;
+            writer.length = 0;
+        } else if damaged > 0 || !bytes.ends_with(b"\n") {
             writer.compact().map_err(unusable)?;
         }
         let (sender, receiver) = mpsc::channel(QUEUE);
@@ -341,6 +345,26 @@ mod tests {
         );
         drop(first);
         Journal::open(dir.path()).unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_written_after_a_torn_line_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let (journal, _) = Journal::open(dir.path()).unwrap();
+        journal.write(taken("a")).await.unwrap();
+        drop(journal);
+        let path = dir.path().join("journal/tasks");
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes.extend(b"{\"event\":\"star");
+        std::fs::write(&path, bytes).unwrap();
+        let (journal, _) = Journal::open(dir.path()).unwrap();
+        journal.write(taken("b")).await.unwrap();
+        drop(journal);
+        let (_journal, open) = Journal::open(dir.path()).unwrap();
+        assert_eq!(
+            open.iter().map(|u| u.task.as_str()).collect::<Vec<_>>(),
+            ["a", "b"]
+        );
     }
 
     #[test]
