@@ -6,7 +6,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::needless_pass_by_value,
-    reason = "helpers of tests: a failure here is the test's"
+    reason = "shared by tests: a failure here fails the test"
 )]
 
 pub(crate) mod kinds;
