@@ -84,7 +84,7 @@ impl Target {
         if !config.contexts.iter().any(|known| known.name == context) {
             let known: Vec<&str> = config.contexts.iter().map(|known| known.name.as_str()).collect();
             return Err(ClusterError::Target(format!(
-                "the kubeconfig has no context {context:?}; it has: {}",
+                "the kubeconfig has no context {context:?}; set kubernetes.config_context to one that it has: {}",
                 if known.is_empty() {
                     "none".to_owned()
                 } else {

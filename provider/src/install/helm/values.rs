@@ -27,16 +27,16 @@ pub(super) fn values(spec: &HelmSpec, secret: &str, secret_revision: &str) -> Re
     let mut values = typed(spec, secret, secret_revision);
     for (at, text) in spec.values.iter().enumerate() {
         let own: Value = serde_saphyr::from_str(text)
-            .map_err(|error| format!("helm.values[{at}] is not YAML: {error}"))?;
+            .map_err(|error| format!("the document helm.values[{at}] is not YAML: {error}"))?;
         if own.is_null() {
             continue;
         }
         let Some(fields) = own.as_object() else {
-            return Err(format!("helm.values[{at}] is not a YAML mapping"));
+            return Err(format!("the document helm.values[{at}] is not a YAML mapping"));
         };
         if let Some((key, argument)) = OWNED.iter().find(|(key, _)| fields.contains_key(*key)) {
             return Err(format!(
-                "helm.values[{at}] sets {key}, which the argument {argument} sets; remove it from the values"
+                "the document helm.values[{at}] sets {key}, which the argument {argument} sets; remove it from the values"
             ));
         }
         overlay(&mut values, &own);
