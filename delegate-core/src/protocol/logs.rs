@@ -11,7 +11,8 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use serde::Deserialize;
 use url::Url;
 
-use super::client::{CallErrorKind, read_bounded, status_error, transport};
+use super::call_error::{CallErrorKind, status_error, transport};
+use super::client::read_bounded;
 use super::http::Http;
 use super::wire::{LogLine, LogServiceError};
 use crate::Secret;
