@@ -447,30 +447,33 @@ async fn an_installation_cut_off_before_the_restart_is_completed_by_the_next() {
 
 #[tokio::test]
 async fn somebody_who_only_looks_keeps_nobody_from_starting() {
+    /// How long a look lasts, and the pause after it: long enough that every second start meets one.
+    const LOOK: Duration = Duration::from_millis(1);
     let case = Case::installed().await;
+    let lock = fs::File::open(case.host.file("supervisor.lock")).unwrap();
     let stop = Arc::new(AtomicBool::new(false));
-    let lookers: Vec<_> = (0..2)
-        .map(|_| {
-            let (stop, directory) = (Arc::clone(&stop), case.host.directory.clone());
-            std::thread::spawn(move || {
-                let mut looks = 0_u64;
-                while !stop.load(Ordering::Relaxed) {
-                    delegate_core::install::host::observe(&directory)
-                        .unwrap()
-                        .unwrap();
-                    looks += 1;
-                }
-                looks
-            })
-        })
-        .collect();
+    let asked = Arc::clone(&stop);
+    // What `status` does to see whether a supervisor holds the lock, all the time.
+    let looker = std::thread::spawn(move || {
+        let mut free = 0;
+        while !asked.load(Ordering::Relaxed) {
+            if lock.try_lock_shared().is_ok() {
+                free += 1;
+                std::thread::park_timeout(LOOK);
+                lock.unlock().unwrap();
+            }
+            std::thread::park_timeout(LOOK);
+        }
+        free
+    });
     for _ in 0..10 {
         case.succeeds("stop").await;
         case.succeeds("start").await;
     }
     stop.store(true, Ordering::Relaxed);
-    for looker in lookers {
-        assert!(looker.join().unwrap() > 0);
-    }
+    assert!(
+        looker.join().unwrap() > 0,
+        "it has looked while nobody held the lock"
+    );
     case.task("echo works").await;
 }

@@ -139,10 +139,10 @@ pub enum HostError {
         output: String,
     },
     /// The service did not come up.
-    #[error("the supervisor did not start within {} s; see {log}", waited.as_secs(), log = log.display())]
+    #[error("the supervisor {}; see {log}", how(*.waited), log = log.display())]
     NotStarted {
-        /// How long it was waited for.
-        waited: Duration,
+        /// How long it was waited for; nothing when it ended by itself.
+        waited: Option<Duration>,
         /// Log to look at.
         log: PathBuf,
     },
@@ -154,6 +154,13 @@ pub enum HostError {
         /// How long it was waited for.
         waited: Duration,
     },
+}
+
+fn how(waited: Option<Duration>) -> String {
+    waited.map_or_else(
+        || "ended as soon as it was started".to_owned(),
+        |waited| format!("did not start within {} s", waited.as_secs()),
+    )
 }
 
 /// Variables of the environment file whose values are secret. Whether they are there is all that may be told.

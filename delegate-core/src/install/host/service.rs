@@ -199,7 +199,7 @@ fn start_supervisor(layout: &Layout) -> Result<(), HostError> {
         let ended = child.try_wait().ok().flatten().is_some();
         if ended || Instant::now() > deadline {
             return Err(HostError::NotStarted {
-                waited: START_LIMIT,
+                waited: (!ended).then_some(START_LIMIT),
                 log,
             });
         }
