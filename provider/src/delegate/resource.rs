@@ -15,6 +15,12 @@ const ACCEPTED: &str = "accepted_differences";
 /// Key in the private state: what changes with the Secret of the token, without telling it.
 const SECRET_REVISION: &str = "secret_revision";
 
+/// Key in the private state: the last apply failed, so the place is not what was asked for until it shows that it is.
+const UNFINISHED: &str = "unfinished";
+
+/// What is said of that.
+const UNFINISHED_LINE: &str = "the last apply did not finish, and the delegate is not what it waited for";
+
 /// What an update makes uncertain.
 const UNCERTAIN: [&str; 4] = ["connected", "ready_replicas", "version", "drift"];
 
@@ -107,6 +113,12 @@ impl Resource for Delegate {
             .filter(|line| !accepted.contains(line))
             .cloned()
             .collect();
+        // Nothing may differ and yet the delegate not be there: without this, a failed update would be an empty plan.
+        if private.get(UNFINISHED).unwrap_or_default()
+            && !seen.is_as_awaited(super::spec::wait_of(&state).until)
+        {
+            drift.push(UNFINISHED_LINE.to_owned());
+        }
         let known: Option<String> = private.get(SECRET_REVISION);
         if known.is_some() && seen.secret_revision != known {
             drift.push("the Secret of the token was changed".to_owned());
@@ -212,6 +224,7 @@ async fn apply(
     seen.describe(&mut state);
     let Some(problem) = failure else {
         private.set(ACCEPTED, &seen.drift);
+        private.remove(UNFINISHED);
         match &seen.secret_revision {
             Some(revision) => private.set(SECRET_REVISION, revision),
             None => private.remove(SECRET_REVISION),
@@ -222,8 +235,9 @@ async fn apply(
     // An update that failed has left something that is not what is stored: the next plan sets it right.
     let mut drift = seen.drift;
     if drift.is_empty() {
-        drift.push("the last apply did not finish".to_owned());
+        drift.push(UNFINISHED_LINE.to_owned());
     }
+    private.set(UNFINISHED, &true);
     state.drift = Field::Known(drift);
     Ok(Outcome::partial(state, problem).with_private(private))
 }

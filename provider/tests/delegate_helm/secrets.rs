@@ -62,6 +62,17 @@ async fn the_token_is_in_no_record_plan_state_log_or_process_list() {
     clean("the process list", &lines);
     clean("the log", &applied.stderr);
     clean("the output", &applied.stdout);
+    clean(
+        "the logs of the pods",
+        &site
+            .kubectl(&[
+                "logs",
+                "-l",
+                &format!("harness.io/name={}", site.name),
+                "--tail=-1",
+            ])
+            .await,
+    );
     // An update, and what a failure says.
     let failed = site
         .config()
@@ -84,17 +95,6 @@ async fn the_token_is_in_no_record_plan_state_log_or_process_list() {
     for record in records {
         clean("Helm's record", &record.to_string());
     }
-    clean(
-        "the logs of the pods",
-        &site
-            .kubectl(&[
-                "logs",
-                "-l",
-                &format!("harness.io/name={}", site.name),
-                "--tail=-1",
-            ])
-            .await,
-    );
     let secret = site
         .get(&["secret", &format!("{}-delegate-token", site.name)])
         .await;

@@ -67,6 +67,7 @@ impl<'a> HelmPlace<'a> {
         Ok(seen.map(|seen| Seen {
             connected: seen.connected(),
             ready_replicas: seen.ready_replicas,
+            rolled_out: seen.is_ready(),
             version: version(&seen),
             drift: seen.drift,
             secret_revision: seen.secret_revision,

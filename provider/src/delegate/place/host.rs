@@ -53,6 +53,7 @@ impl<'a> HostPlace<'a> {
         Ok(Some(Seen {
             connected,
             ready_replicas: u32::from(observed.running),
+            rolled_out: observed.running,
             version: Some(observed.record.version.clone()).filter(|version| !version.is_empty()),
             drift: differences(self.spec, &observed),
             secret_revision: None,

@@ -17,6 +17,7 @@ use super::spec::{Spec, WaitFor};
 use crate::data::ProviderData;
 use crate::framework::diagnostics::{Diagnostic, Diagnostics};
 use crate::framework::value::Field;
+use crate::install::helm::Until;
 
 /// Why an installation failed, and whether it had begun.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub(super) struct Seen {
     pub connected: bool,
     /// Ready replicas.
     pub ready_replicas: u32,
+    /// Whether what runs is all of the newest form, and ready.
+    pub rolled_out: bool,
     /// Version of the delegate.
     pub version: Option<String>,
     /// Differences to the installation.
@@ -46,6 +49,15 @@ impl Seen {
     /// Nothing is known.
     pub(super) fn nothing() -> Self {
         Self::default()
+    }
+
+    /// Whether it has become what an apply would wait for.
+    pub fn is_as_awaited(&self, until: Until) -> bool {
+        match until {
+            Until::Installed => true,
+            Until::Ready => self.rolled_out,
+            Until::Connected => self.rolled_out && self.connected,
+        }
     }
 
     /// Puts it into a state; the drift is the caller's to judge.

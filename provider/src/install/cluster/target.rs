@@ -355,7 +355,10 @@ contexts: [{name: a, context: {cluster: c, user: u}}, {name: b, context: {cluste
             ..Target::default()
         };
         let error = target.kubeconfig().unwrap_err().to_string();
-        assert!(error.contains("no context \"prod\"; it has: a, b"), "{error}");
+        assert!(
+            error.contains("no context \"prod\"; set kubernetes.config_context to one that it has: a, b"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -194,6 +194,11 @@ impl Observed {
         }
     }
 
+    /// Whether all pods are of the newest revision, and ready.
+    pub fn is_ready(&self) -> bool {
+        wait::reached(self, Until::Ready)
+    }
+
     /// Whether every pod asked for runs and says that it is connected; not for a delegate of no pods.
     pub fn connected(&self) -> bool {
         let connected = self

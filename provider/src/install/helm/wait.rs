@@ -72,7 +72,7 @@ pub async fn wait(
     }
 }
 
-fn reached(seen: &Observed, until: Until) -> bool {
+pub(super) fn reached(seen: &Observed, until: Until) -> bool {
     if until == Until::Installed {
         return true;
     }
