@@ -52,7 +52,7 @@ impl Seen {
     }
 
     /// Whether it has become what an apply would wait for.
-    pub fn is_as_awaited(&self, until: Until) -> bool {
+    pub(super) fn is_as_awaited(&self, until: Until) -> bool {
         match until {
             Until::Installed => true,
             Until::Ready => self.rolled_out,
