@@ -158,6 +158,17 @@ impl Drop for Cleanup {
                 .status();
         };
         for namespace in &self.namespaces {
+            // The manager is gone by now: a delegate with something left to report would wait for it until its time is over.
+            kubectl(&[
+                "delete",
+                "pods",
+                "--namespace",
+                namespace,
+                "--all",
+                "--force",
+                "--grace-period=0",
+                "--wait=false",
+            ]);
             kubectl(&[
                 "delete",
                 "namespace",
