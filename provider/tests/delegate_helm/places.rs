@@ -111,7 +111,7 @@ async fn a_cluster_that_does_not_answer_keeps_the_state() {
     ] {
         let error = site.terraform.run(arguments).await.fails();
         assert!(
-            error.contains("cannot reach the Kubernetes API server https://127.0.0.1:9"),
+            error.contains("annot reach the Kubernetes API server https://127.0.0.1:9"),
             "{error}"
         );
     }

@@ -96,21 +96,13 @@ async fn an_apply_killed_in_the_middle_of_helm_is_healed_at_once() {
         .helm("chart", format!("{{ path = \"{}\" }}", chart.display()));
     stuck.write(&site);
     let running = site.terraform.start(&["apply", "-no-color", "-auto-approve"]);
-    until("Helm's record", async || {
+    until("the hook", async || {
+        let job = format!("job/{}-endless", site.name);
         let found = site
             .cluster
-            .try_kubectl(&[
-                "-n",
-                &site.namespace,
-                "get",
-                "secrets",
-                "-l",
-                "owner=helm",
-                "-o",
-                "name",
-            ])
+            .try_kubectl(&["-n", &site.namespace, "get", &job, "-o", "name"])
             .await;
-        found.ok().filter(|names| !names.trim().is_empty())
+        found.ok()
     })
     .await;
     kill_tree(&site);

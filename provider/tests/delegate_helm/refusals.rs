@@ -110,7 +110,7 @@ async fn a_cluster_that_cannot_be_used_is_told_and_nothing_is_kept() {
     refused_at_apply(
         &site,
         &missing,
-        &["cannot read the kubeconfig /nowhere/kubeconfig"],
+        &["annot read the kubeconfig /nowhere/kubeconfig"],
     )
     .await;
     let closed = other("{ host = \"https://127.0.0.1:9\", insecure = true }".to_owned());

@@ -481,6 +481,13 @@ impl Config {
         self.helm("values", format!("[{}]", json!(yaml)))
     }
 
+    /// Without this argument of `helm`.
+    #[must_use]
+    pub fn unset_helm(mut self, name: &str) -> Self {
+        self.helm.remove(name);
+        self
+    }
+
     /// Further blocks.
     #[must_use]
     pub fn more(mut self, text: &str) -> Self {
