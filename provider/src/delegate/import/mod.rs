@@ -1,0 +1,234 @@
+//! Import ids and identities, and the state that an import starts from.
+//!
+//! An id says where a delegate is; what it was installed with is read back from there, as far as it can be: secrets
+//! cannot, and are given anew by the configuration.
+
+mod host;
+mod release;
+
+use super::model::{Helm, Host, Kubernetes, Model};
+use super::place;
+use super::schema::DEFAULT_NAMESPACE;
+use crate::data::ProviderData;
+use crate::framework::prelude::*;
+
+/// The parts of an id.
+struct Location {
+    mode: Mode,
+    place: String,
+    namespace: Option<String>,
+    name: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Helm,
+    Host,
+}
+
+/// `mode`, `place`, `namespace`, `name`: the parts of the id.
+pub(super) fn identity_schema() -> IdentitySchema {
+    IdentitySchema::new(0)
+        .required("mode", Type::String, "`helm` or `host`.")
+        .required(
+            "place",
+            Type::String,
+            "Context of the kubeconfig, or the machine (`localhost`).",
+        )
+        .optional("namespace", Type::String, "Namespace, with `helm`.")
+        .required(
+            "name",
+            Type::String,
+            "Name of the release, or of the delegate on a host.",
+        )
+}
+
+/// The identity that an id spells out.
+pub(super) fn identity(id: &str) -> Option<Value> {
+    let Location {
+        mode,
+        place,
+        namespace,
+        name,
+    } = Location::parse(id)?;
+    let mode = if mode == Mode::Helm { "helm" } else { "host" };
+    let namespace = namespace.map_or(Value::Null, Value::String);
+    Some(Value::object([
+        ("mode", mode.into()),
+        ("place", Value::String(place)),
+        ("namespace", namespace),
+        ("name", Value::String(name)),
+    ]))
+}
+
+impl Location {
+    fn parse(id: &str) -> Option<Self> {
+        let (mode, rest) = id.split_once('/')?;
+        let (rest, name) = rest.rsplit_once('/')?;
+        // A context may contain slashes, as those of EKS do: the namespace and the release are taken from the end.
+        let (mode, place, namespace) = match mode {
+            "helm" => {
+                let (place, namespace) = rest.rsplit_once('/')?;
+                (Mode::Helm, place, Some(namespace.to_owned()))
+            }
+            "host" => (Mode::Host, rest, None),
+            _ => return None,
+        };
+        let full = !place.is_empty() && !name.is_empty() && namespace.as_deref() != Some("");
+        full.then(|| Self {
+            mode,
+            place: place.to_owned(),
+            namespace,
+            name: name.to_owned(),
+        })
+    }
+
+    fn id(&self) -> String {
+        match (self.mode, &self.namespace) {
+            (Mode::Helm, namespace) => {
+                let namespace = namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
+                format!("helm/{}/{namespace}/{}", self.place, self.name)
+            }
+            (Mode::Host, _) => format!("host/{}/{}", self.place, self.name),
+        }
+    }
+}
+
+/// The state an import starts from: where, and nothing else.
+///
+/// # Errors
+/// When the id or identity does not name a place.
+pub(super) fn locate(target: &ImportTarget) -> Result<Model, Diagnostics> {
+    let location = match target {
+        ImportTarget::Id(id) => Location::parse(id),
+        ImportTarget::Identity(identity) => {
+            let text = |name: &str| identity.named(name).as_str().map(str::to_owned);
+            let mode = match text("mode").as_deref() {
+                Some("helm") => Some(Mode::Helm),
+                Some("host") => Some(Mode::Host),
+                _ => None,
+            };
+            mode.zip(text("place"))
+                .zip(text("name"))
+                .map(|((mode, place), name)| Location {
+                    mode,
+                    place,
+                    namespace: text("namespace"),
+                    name,
+                })
+        }
+    };
+    let Some(location) = location else {
+        return Err(Diagnostics::error(
+            "Unsuitable import id",
+            "Give helm/<context>/<namespace>/<release>, or host/localhost/<name>; or the same parts as an identity: mode, place, \
+             namespace, name.",
+        ));
+    };
+    if location.mode == Mode::Host && location.place != "localhost" {
+        return Err(Diagnostics::error(
+            "Unsuitable import id",
+            format!(
+                "Delegates on hosts are imported from this machine: give host/localhost/{}.",
+                location.name
+            ),
+        ));
+    }
+    let mut model = Model::located(location.name.clone(), location.id());
+    match location.mode {
+        Mode::Helm => {
+            model.kubernetes = Some(Kubernetes {
+                config_context: Some(location.place),
+                ..Kubernetes::default()
+            });
+            model.helm = Some(Helm {
+                namespace: location.namespace,
+                create_namespace: Some(true),
+                release: Some(location.name),
+                ..Helm::default()
+            });
+        }
+        Mode::Host => {
+            model.host = Some(Host {
+                service: Some("auto".to_owned()),
+                ..Host::default()
+            });
+        }
+    }
+    Ok(model)
+}
+
+/// Whether a state comes straight from [`locate`].
+pub(super) fn is_fresh(state: &Model) -> bool {
+    matches!(state.target_id, Field::Null | Field::Unknown)
+}
+
+/// Fills a located state with what is there.
+///
+/// # Errors
+/// When it cannot be looked at, or nothing is there.
+pub(super) async fn complete(
+    state: Model,
+    provider: &ProviderData,
+) -> Result<ReadOutcome<Model>, Diagnostics> {
+    if state.helm.is_some() {
+        release::complete(state, provider).await
+    } else {
+        host::complete(state, provider).await
+    }
+}
+
+async fn finish(place: &place::Place<'_>, mut state: Model) -> Result<ReadOutcome<Model>, Diagnostics> {
+    state.target_id = Field::Known(place.target_id());
+    let Some(seen) = place.observe().await? else {
+        return Ok(ReadOutcome::Gone);
+    };
+    seen.describe(&mut state);
+    state.drift = Field::Known(Vec::new());
+    Ok(ReadOutcome::present(state))
+}
+
+fn same_url(found: &str, other: Option<&str>) -> bool {
+    other.is_some_and(|other| other.trim_end_matches('/') == found.trim_end_matches('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_and_its_identity_name_the_same_place() {
+        for id in [
+            "helm/minikube/ns/team-a",
+            "helm/arn:aws:eks:x:1:cluster/prod/ns/team-a",
+            "host/localhost/team-a",
+        ] {
+            let model = locate(&ImportTarget::Id(id.to_owned())).unwrap();
+            assert_eq!(model.id, Field::Known(id.to_owned()));
+            let by_identity = locate(&ImportTarget::Identity(identity(id).unwrap())).unwrap();
+            assert_eq!(by_identity.id, model.id);
+        }
+    }
+
+    #[test]
+    fn an_unsuitable_id_is_answered_with_the_forms() {
+        for id in [
+            "",
+            "helm/x",
+            "helm/x/y",
+            "helm//ns/r",
+            "pod/x/y/z",
+            "host/localhost/",
+        ] {
+            let error = locate(&ImportTarget::Id(id.to_owned())).unwrap_err().to_string();
+            assert!(
+                error.contains("helm/<context>/<namespace>/<release>"),
+                "{id}: {error}"
+            );
+        }
+        let error = locate(&ImportTarget::Id("host/elsewhere/a".to_owned()))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("host/localhost/a"), "{error}");
+    }
+}

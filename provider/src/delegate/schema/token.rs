@@ -1,0 +1,63 @@
+//! Arguments that give the token: exactly one of four.
+
+use delegate_core::config::DelegateToken;
+
+use super::checks::{is_absolute, parses};
+use crate::framework::schema::{Attribute, Object, Rule, Schema, Validator};
+
+/// Key under which both charts read the token from a Secret.
+const TOKEN_KEY: &str = "DELEGATE_TOKEN";
+
+pub(super) fn arguments(schema: Schema) -> Schema {
+    let secret = Object::new()
+        .attribute(
+            "name",
+            Attribute::string()
+                .required()
+                .describe("Name of the Secret, in the release's namespace."),
+        )
+        .attribute(
+            "key",
+            Attribute::string()
+                .validate(Validator::one_of([TOKEN_KEY]))
+                .describe(
+                    "Key of the token in it. The charts read `DELEGATE_TOKEN`, so it can be nothing else.",
+                ),
+        );
+    schema
+        .attribute(
+            "token_wo",
+            Attribute::string()
+                .sensitive()
+                .write_only()
+                .validate(Validator::text(parses::<DelegateToken>))
+                .describe(
+                    "Delegate token, as the manager shows it or as 32 hexadecimal characters. Never in a plan or a state; raise \
+                     `token_wo_version` to give another one.",
+                ),
+        )
+        .attribute(
+            "token_wo_version",
+            Attribute::number().describe("Any number; a change gives the delegate the token of `token_wo` anew."),
+        )
+        .attribute(
+            "token",
+            Attribute::string()
+                .sensitive()
+                .validate(Validator::text(parses::<DelegateToken>))
+                .describe("Delegate token, kept in the state. For Terraform before 1.11; better use `token_wo`."),
+        )
+        .attribute(
+            "token_secret",
+            Attribute::object(secret).describe("A Kubernetes Secret of yours that holds the token. With `helm` only."),
+        )
+        .attribute(
+            "token_file",
+            Attribute::string()
+                .validate(Validator::text(is_absolute))
+                .describe("A file on the host that holds the token; the delegate reads it. With `host` only."),
+        )
+        .rule(Rule::exactly_one_of(["token_wo", "token", "token_secret", "token_file"]))
+        .rule(Rule::required_with("token_secret", ["helm"]))
+        .rule(Rule::required_with("token_file", ["host"]))
+}
