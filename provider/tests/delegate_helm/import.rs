@@ -10,7 +10,6 @@ fn forgotten(site: &Site) {
 }
 
 #[tokio::test]
-#[ignore = "not yet seen to pass on its own in a quiet cluster; run it with --ignored"]
 async fn a_delegate_is_imported_by_its_id_and_the_plan_is_empty() {
     let Some(site) = Site::new("import").await else {
         return;
@@ -55,7 +54,6 @@ async fn a_delegate_is_imported_by_its_id_and_the_plan_is_empty() {
 }
 
 #[tokio::test]
-#[ignore = "not yet seen to pass on its own in a quiet cluster; run it with --ignored"]
 async fn a_release_that_a_person_installed_is_imported_and_kept() {
     let Some(site) = Site::new("adopt").await else {
         return;

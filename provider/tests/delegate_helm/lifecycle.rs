@@ -93,7 +93,6 @@ async fn a_namespace_with_another_tenant_stays() {
 }
 
 #[tokio::test]
-#[ignore = "not yet seen to pass on its own in a quiet cluster; run it with --ignored"]
 async fn replicas_and_tags_are_updated_in_place() {
     let Some(site) = Site::new("update").await else {
         return;
@@ -127,7 +126,6 @@ async fn replicas_and_tags_are_updated_in_place() {
 }
 
 #[tokio::test]
-#[ignore = "not yet seen to pass on its own in a quiet cluster; run it with --ignored"]
 async fn another_token_replaces_the_pods() {
     let Some(mut site) = Site::new("rotate").await else {
         return;
@@ -156,7 +154,6 @@ async fn another_token_replaces_the_pods() {
 }
 
 #[tokio::test]
-#[ignore = "not yet seen to pass on its own in a quiet cluster; run it with --ignored"]
 async fn another_name_is_another_delegate_in_the_same_namespace() {
     let Some(mut site) = Site::new("rename").await else {
         return;

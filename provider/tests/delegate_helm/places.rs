@@ -5,7 +5,6 @@ use serde_json::json;
 use crate::cluster::{Site, THIS};
 
 #[tokio::test]
-#[ignore = "not yet seen to pass on its own in a quiet cluster; run it with --ignored"]
 async fn the_resource_names_its_own_cluster_over_the_providers() {
     let Some(site) = Site::new("own").await else {
         return;
@@ -35,7 +34,6 @@ async fn the_resource_names_its_own_cluster_over_the_providers() {
 }
 
 #[tokio::test]
-#[ignore = "not yet seen to pass on its own in a quiet cluster; run it with --ignored"]
 async fn a_cluster_with_another_identity_is_refused_and_left_alone() {
     let Some(site) = Site::new("moved").await else {
         return;
@@ -93,7 +91,6 @@ async fn a_cluster_with_another_identity_is_refused_and_left_alone() {
 }
 
 #[tokio::test]
-#[ignore = "not yet seen to pass on its own in a quiet cluster; run it with --ignored"]
 async fn a_cluster_that_does_not_answer_keeps_the_state() {
     let Some(site) = Site::new("silent").await else {
         return;
@@ -122,7 +119,6 @@ async fn a_cluster_that_does_not_answer_keeps_the_state() {
 }
 
 #[tokio::test]
-#[ignore = "not yet seen to pass on its own in a quiet cluster; run it with --ignored"]
 async fn settings_that_are_known_only_after_apply_are_no_obstacle() {
     let Some(site) = Site::new("unknown").await else {
         return;

@@ -85,7 +85,6 @@ async fn a_release_left_between_two_revisions_is_healed() {
 }
 
 #[tokio::test]
-#[ignore = "not yet seen to pass on its own in a quiet cluster; run it with --ignored"]
 async fn an_apply_killed_in_the_middle_of_helm_is_healed_at_once() {
     let Some(site) = Site::new("killed").await else {
         return;
@@ -133,7 +132,6 @@ async fn an_apply_killed_in_the_middle_of_helm_is_healed_at_once() {
 }
 
 #[tokio::test]
-#[ignore = "not yet seen to pass on its own in a quiet cluster; run it with --ignored"]
 async fn an_apply_killed_at_any_moment_is_healed() {
     let Some(site) = Site::new("anytime").await else {
         return;
@@ -157,7 +155,6 @@ async fn an_apply_killed_at_any_moment_is_healed() {
 }
 
 #[tokio::test]
-#[ignore = "not yet seen to pass on its own in a quiet cluster; run it with --ignored"]
 async fn a_young_operation_of_somebody_else_is_left_alone_and_an_old_one_taken_over() {
     let Some(site) = Site::new("busy").await else {
         return;
@@ -177,7 +174,6 @@ async fn a_young_operation_of_somebody_else_is_left_alone_and_an_old_one_taken_o
 }
 
 #[tokio::test]
-#[ignore = "not yet seen to pass on its own in a quiet cluster; run it with --ignored"]
 async fn ctrl_c_during_the_wait_ends_soon_and_keeps_what_is_there() {
     let Some(site) = Site::new("ctrlc").await else {
         return;

@@ -118,7 +118,7 @@ async fn a_cluster_that_cannot_be_used_is_told_and_nothing_is_kept() {
         &site,
         &closed,
         &[
-            "cannot reach the Kubernetes API server https://127.0.0.1:9",
+            "annot reach the Kubernetes API server https://127.0.0.1:9",
             "efused",
         ],
     )
@@ -156,7 +156,6 @@ async fn a_missing_namespace_that_is_not_to_be_made_is_refused() {
 }
 
 #[tokio::test]
-#[ignore = "not yet seen to pass on its own in a quiet cluster; run it with --ignored"]
 async fn a_release_of_somebody_else_is_refused_with_the_way_to_import_it() {
     let Some(site) = Site::new("foreign").await else {
         return;
