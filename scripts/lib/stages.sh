@@ -32,8 +32,8 @@ run_stage() {
   ROWS+=("$(printf '%-24s %-8s %6s passed %4s failed %4s skipped %8s s' "$name" "$result" "$passed" "$failed" "$skipped" "$(seconds_since "$started")")")
   say "$(printf '%-10s %s in %s s' '' "$result" "$(seconds_since "$started")")"
   if [[ $result == FAILED ]]; then
-    say "--- the end of $log"
-    tail -n "$SHOWN_LINES" "$log" >&2
+    say "--- from $log"
+    "show_$way" "$log" | tail -n "$SHOWN_LINES" >&2
     say "---"
   fi
 }
@@ -86,6 +86,19 @@ count_checks() {
   [[ $2 -eq 0 || $failed -gt 0 ]] || failed=1
   [[ $((passed + failed + skipped)) -gt 0 ]] || failed=1
   grep -hE '^(not ok|skip) ' "$1" | sed 's/^/           /' >&2 || true
+}
+
+# What is worth seeing of a failed stage's log, by the same ways.
+
+show_whole() { cat "$1"; }
+show_checks() { cat "$1"; }
+
+# show_cargo: what failed tests said, without the backtraces; where there is no such test, all of it.
+show_cargo() {
+  local said
+  said=$(awk '/^failures:$/ { on = 1; next } /^(successes:|test result: )/ { on = 0 }
+    on && !/^ +[0-9]+: / && !/^ +at / && !/^stack backtrace:$/ && NF' "$1")
+  if [[ -n $said ]]; then echo "$said"; else cat "$1"; fi
 }
 
 # table: on standard output, its last line for machines.

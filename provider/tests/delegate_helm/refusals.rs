@@ -138,7 +138,7 @@ async fn a_cluster_that_cannot_be_used_is_told_and_nothing_is_kept() {
     ));
     refused_at_apply(&site, &stranger, &["refused to", "nauthorized"]).await;
     let none = site.config().unset("kubernetes");
-    refused_at_apply(&site, &none, &["no cluster is named", "config_path"]).await;
+    refused_at_apply(&site, &none, &["o cluster is named", "config_path"]).await;
 }
 
 #[tokio::test]
