@@ -3,11 +3,13 @@
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::task::AbortOnDropHandle;
 use tracing::level_filters::LevelFilter;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -22,6 +24,9 @@ const WORKERS: usize = 2;
 
 /// Threads for blocking file work, mostly directories of tasks.
 const MAX_BLOCKING_THREADS: usize = 16;
+
+/// A delegate has registered and polls by then, or its manager is away: either way it waits.
+const SETTLED_AFTER: Duration = Duration::from_secs(5);
 
 /// Where the token may come from; a token file given as a flag puts these aside.
 const TOKEN_VARIABLES: [&str; 4] = [
@@ -140,7 +145,9 @@ async fn work(config: DelegateConfig) -> ExitCode {
             return ExitCode::BadConfiguration;
         }
     };
+    let footprint = AbortOnDropHandle::new(tokio::spawn(shrink()));
     let exit = agent.run(shutdown).await;
+    drop(footprint);
     match &exit {
         Exit::Drained => info!("{exit}"),
         Exit::CutShort { .. } => warn!("{exit}"),
@@ -152,6 +159,14 @@ async fn work(config: DelegateConfig) -> ExitCode {
         Exit::TokenRefused { .. } => ExitCode::TokenRefused,
         Exit::InitScriptFailed { .. } => ExitCode::InitScriptFailed,
         Exit::Broken { .. } => ExitCode::Unexpected,
+    }
+}
+
+/// Once the start is over, what only the start needed is given back.
+async fn shrink() {
+    tokio::time::sleep(SETTLED_AFTER).await;
+    if let Err(problem) = crate::process::let_go_of_startup_pages() {
+        debug!(error = %problem, "the pages of the start are kept");
     }
 }
 

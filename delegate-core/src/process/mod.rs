@@ -35,4 +35,4 @@ pub use environment::{Environment, InvalidName, MARK, is_valid_name};
 pub use error::ProcessError;
 pub use exit::{Exit, Reason, Status};
 pub use lines::{Line, LineSink, MAX_LINE_BYTES, Stream, TRUNCATED_SUFFIX};
-pub use platform::{become_subreaper, kill_marked};
+pub use platform::{become_subreaper, kill_marked, let_go_of_startup_pages};

@@ -5,6 +5,7 @@
 
 mod adopt;
 mod child;
+mod footprint;
 mod handle;
 mod procfs;
 mod spawn;
@@ -12,3 +13,4 @@ mod spawn;
 pub use adopt::become_subreaper;
 pub use child::kill_marked;
 pub(super) use child::{Child, Pipes};
+pub use footprint::let_go_of_startup_pages;
