@@ -2,11 +2,15 @@
 
 use delegate_core::Secret;
 use serde::Deserialize;
+use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
 
+use crate::claims::Claims;
 use crate::framework::diagnostics::Diagnostics;
 use crate::framework::schema::{Attribute, Object, Rule, Schema};
 use crate::framework::value::{Type, Value};
 use crate::install::cluster::{Connections, Exec, Target};
+use crate::install::helm::{Helm, HelmError};
 
 /// The provider's settings.
 #[derive(Default)]
@@ -23,6 +27,10 @@ pub struct ProviderData {
     pub helm_binary: Option<String>,
     /// Connections of this process.
     pub connections: Connections,
+    /// The same program, once it was found and has said its version.
+    helm: OnceCell<Helm>,
+    /// Which delegates this process was asked for.
+    pub claims: Claims,
 }
 
 /// The provider block, with what is known of it.
@@ -90,7 +98,19 @@ impl ProviderData {
             kubernetes: block.kubernetes.map(Target::from).unwrap_or_default(),
             helm_binary: block.helm_binary,
             connections: Connections::default(),
+            helm: OnceCell::new(),
+            claims: Claims::default(),
         })
+    }
+
+    /// The `helm` program, looked for the first time it is needed.
+    ///
+    /// # Errors
+    /// When there is none that can be used.
+    pub async fn helm(&self, stop: &CancellationToken) -> Result<&Helm, HelmError> {
+        self.helm
+            .get_or_try_init(|| Helm::find(self.helm_binary.as_deref(), stop))
+            .await
     }
 }
 

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod claims;
 mod data;
 pub mod delegate;
 pub mod framework;

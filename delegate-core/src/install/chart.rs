@@ -17,6 +17,12 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Paths inside the chart, with `/`, sorted, and what is in the files.
 const FILES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/chart_files.rs"));
 
+/// Most bytes of a chart that is looked at; Helm itself takes no larger one.
+const MAX_CHART: u64 = 20 * 1024 * 1024;
+
+/// Most files of one; a delegate's chart has about twenty.
+const MAX_FILES: usize = 10_000;
+
 /// Unpacks the chart into a new folder inside `dir`, which must exist, and returns that folder.
 ///
 /// # Errors
@@ -38,6 +44,36 @@ pub fn write_to(dir: &Path) -> io::Result<PathBuf> {
 /// SHA-256 of all names and contents, in lower-case hexadecimal: changes with any change of the chart, and with nothing else.
 pub fn digest() -> String {
     digest_of(FILES)
+}
+
+/// The same of a chart on this machine, a folder or a packed one.
+///
+/// # Errors
+/// Whatever the file system says; `FileTooLarge` beyond [`MAX_CHART`], which no chart reaches.
+pub fn digest_of_path(path: &Path) -> io::Result<String> {
+    let mut files = Vec::new();
+    let mut size = 0_u64;
+    let mut open = vec![path.to_owned()];
+    while let Some(next) = open.pop() {
+        if next.is_dir() {
+            for entry in fs::read_dir(&next)? {
+                open.push(entry?.path());
+            }
+            continue;
+        }
+        size += next.metadata()?.len();
+        if size > MAX_CHART || files.len() >= MAX_FILES {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        let name = next.strip_prefix(path).unwrap_or(&next).display().to_string();
+        files.push((name, fs::read(&next)?));
+    }
+    files.sort();
+    let files: Vec<(&str, &[u8])> = files
+        .iter()
+        .map(|(name, content)| (name.as_str(), content.as_slice()))
+        .collect();
+    Ok(digest_of(&files))
 }
 
 fn digest_of(files: &[(&str, &[u8])]) -> String {
@@ -112,6 +148,19 @@ mod tests {
                 "Chart.yaml has no line {line:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_chart_on_this_machine_has_the_digest_of_the_same_content() {
+        let dir = tempfile::tempdir().unwrap();
+        let written = write_to(dir.path()).unwrap();
+        assert_eq!(digest_of_path(&written).unwrap(), digest());
+        fs::write(written.join("templates/more.yaml"), "a: b").unwrap();
+        assert_ne!(digest_of_path(&written).unwrap(), digest());
+        let packed = dir.path().join("chart.tgz");
+        fs::write(&packed, "x").unwrap();
+        assert_eq!(digest_of_path(&packed).unwrap(), digest_of(&[("", b"x")]));
+        assert!(digest_of_path(&dir.path().join("none")).is_err());
     }
 
     #[test]

@@ -44,6 +44,7 @@ pub struct Model {
     pub helm: Option<Helm>,
     pub host: Option<Host>,
     pub kubernetes: Option<Kubernetes>,
+    pub adopt: Option<bool>,
     pub wait: Option<Wait>,
     pub timeouts: Option<Timeouts>,
     pub id: Field<String>,
@@ -105,12 +106,19 @@ pub struct Helm {
     pub release: Option<String>,
     pub chart: Option<Chart>,
     pub values: Option<Vec<String>>,
+    pub atomic: Option<bool>,
+    pub max_history: Option<u32>,
+    pub take_ownership: Option<bool>,
+    pub upgrade_install: Option<bool>,
 }
 
 /// Another chart than the embedded one.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Chart {
     pub repository: Option<String>,
+    pub repository_username: Option<String>,
+    pub repository_password_wo: Option<StateSecret>,
+    pub repository_ca_file: Option<String>,
     pub name: Option<String>,
     pub version: Option<String>,
     pub path: Option<String>,
@@ -154,7 +162,7 @@ pub struct Timeouts {
 
 impl Model {
     /// A state that says where a delegate is and nothing else, for an import.
-    pub fn located(name: String, id: String) -> Self {
+    pub fn located(name: String, id: Field<String>) -> Self {
         Self {
             name,
             account_id: None,
@@ -180,9 +188,10 @@ impl Model {
             helm: None,
             host: None,
             kubernetes: None,
+            adopt: None,
             wait: None,
             timeouts: None,
-            id: Field::Known(id),
+            id,
             target_id: Field::Null,
             connected: Field::Null,
             ready_replicas: Field::Null,

@@ -1,5 +1,10 @@
 //! The life of a `harness_delegate`, as Terraform walks it.
 
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::claims::Phase;
 use crate::data::ProviderData;
 use crate::framework::prelude::*;
 
@@ -17,6 +22,13 @@ const SECRET_REVISION: &str = "secret_revision";
 
 /// Key in the private state: the last apply failed, so the place is not what was asked for until it shows that it is.
 const UNFINISHED: &str = "unfinished";
+
+/// Key in the private state: what is to be said because the configuration leads to another place. Kept for the plan, which
+/// alone knows whether that place is meant.
+const ELSEWHERE: &str = "elsewhere";
+
+/// Longest last look at a place after Ctrl-C; what is not seen by then is seen by the next plan.
+const LAST_LOOK: Duration = Duration::from_millis(500);
 
 /// What is said of that.
 const UNFINISHED_LINE: &str = "the last apply did not finish, and the delegate is not what it waited for";
@@ -50,6 +62,7 @@ impl Resource for Delegate {
     }
 
     async fn modify_plan(&self, cx: &Context<ProviderData>, plan: &mut Plan) -> Result<(), Diagnostics> {
+        adopted(plan)?;
         if plan.is_destroy() {
             return Ok(());
         }
@@ -90,7 +103,9 @@ impl Resource for Delegate {
         request: ReadRequest<Model>,
     ) -> Result<ReadOutcome<Model>, Diagnostics> {
         let ReadRequest {
-            mut state, private, ..
+            mut state,
+            mut private,
+            ..
         } = request;
         if cx.provider.is_partial() && needs_provider(&state) {
             // What the provider will say is known only after apply; until then the stored picture is the best there is.
@@ -102,10 +117,23 @@ impl Resource for Delegate {
         }
         let spec = spec(&state, TokenFrom::Installed, provider)?;
         let place = place::reach(&spec, provider).await?;
-        place.must_be(&state)?;
+        if let Some(text) = place.elsewhere(&state) {
+            private.set(ELSEWHERE, &text);
+            return Ok(ReadOutcome::Present {
+                state,
+                private: Some(private),
+            });
+        }
+        private.remove(ELSEWHERE);
         let Some(seen) = place.observe().await? else {
             return Ok(ReadOutcome::Gone);
         };
+        if seen.unclaimed
+            && let Some(claim) = place.claim()
+        {
+            // The apply that made it was cut off after Terraform had stored it.
+            claim.await;
+        }
         let accepted: Vec<String> = private.get(ACCEPTED).unwrap_or_default();
         let mut drift: Vec<String> = seen
             .drift
@@ -125,7 +153,10 @@ impl Resource for Delegate {
         }
         seen.describe(&mut state);
         state.drift = Field::Known(drift);
-        Ok(ReadOutcome::present(state))
+        Ok(ReadOutcome::Present {
+            state,
+            private: Some(private),
+        })
     }
 
     async fn update(
@@ -150,7 +181,9 @@ impl Resource for Delegate {
         let provider = cx.data()?;
         let spec = spec(&request.state, TokenFrom::Installed, provider)?;
         let place = place::reach(&spec, provider).await?;
-        place.must_be(&request.state)?;
+        if request.state.adopt != Some(true) {
+            place.must_be(&request.state)?;
+        }
         place
             .remove(place::delete_limit(&request.state), &cx.stop)
             .await?;
@@ -164,6 +197,29 @@ impl Resource for Delegate {
     ) -> Result<Imported<Model>, Diagnostics> {
         import::locate(&request.target).map(Imported::new)
     }
+
+    fn move_state(&self, request: &MoveRequest) -> Option<Result<Model, Diagnostics>> {
+        import::from_release(request)
+    }
+}
+
+/// Refuses another place than the one the delegate was installed in, unless the configuration says that it is meant.
+fn adopted(plan: &mut Plan) -> Result<(), Diagnostics> {
+    let Some(text) = plan.private.get::<String>(ELSEWHERE) else {
+        return Ok(());
+    };
+    let says = if plan.is_destroy() {
+        plan.prior()
+    } else {
+        plan.config()
+    };
+    if says.named("adopt").as_bool() != Some(true) {
+        return Err(place::another_place(text));
+    }
+    if plan.is_update() {
+        plan.set_unknown("target_id")?;
+    }
+    Ok(())
 }
 
 /// Whether the state leaves anything to the provider's arguments.
@@ -185,7 +241,36 @@ async fn check(cx: &Context<ProviderData>, plan: &Plan) -> Result<(), Diagnostic
         return Ok(());
     };
     let spec = spec(&planned, TokenFrom::Config(&config), provider)?;
+    if plan.is_create() {
+        claim(provider, Phase::Plan, &place::addresses(&spec), &planned.name)?;
+    }
+    place::remarks(&spec)
+        .into_iter()
+        .for_each(|remark| cx.warn(remark));
     place::check(&spec, provider, &cx.stop).await
+}
+
+/// Refuses a delegate that another resource of this run has asked for already.
+fn claim(provider: &ProviderData, phase: Phase, places: &[String], name: &str) -> Result<(), Diagnostics> {
+    provider.claims.take(phase, places, name).map_err(|first| {
+        let text = format!(
+            "The delegate {name} would be the same as the delegate {first} of another resource: both have the same place, and each \
+             would undo what the other does. Give it another name, or another place."
+        );
+        Diagnostic::error("The same delegate twice", text).at("name").into()
+    })
+}
+
+/// What is there at the end of an apply.
+async fn last_look(place: &place::Place<'_>, stop: &CancellationToken) -> Seen {
+    let look = async { place.observe().await.ok().flatten() };
+    let seen = if stop.is_cancelled() {
+        tokio::time::timeout(LAST_LOOK, look).await.ok().flatten()
+    } else {
+        look.await
+    };
+    // When it cannot be looked at now, that it was begun is kept, and what failed is told.
+    seen.unwrap_or_else(Seen::nothing)
 }
 
 /// Create and update are the same work; only who may own what is there differs.
@@ -202,6 +287,8 @@ async fn apply(
     if !create {
         place.must_be(&plan)?;
     }
+    claim(provider, Phase::Apply, &place.addresses(), &plan.name)?;
+    private.remove(ELSEWHERE);
     let mut state = plan;
     if !matches!(state.id, Field::Known(_)) {
         state.id = Field::Known(place.import_id());
@@ -214,13 +301,16 @@ async fn apply(
         // Nothing was changed: the stored state, or none, is still true.
         Err(Failure::Before(problem)) => return Err(problem),
         Err(Failure::Midway(problem)) => Some(problem),
-        Ok(()) => place.wait(super::spec::wait_of(&state), &cx.stop).await.err(),
+        Ok(said) => {
+            said.into_iter().for_each(|warning| cx.warn(warning));
+            place.wait(super::spec::wait_of(&state), &cx.stop).await.err()
+        }
     };
-    let seen = match place.observe().await {
-        Ok(Some(seen)) => seen,
-        // It cannot be looked at now; that it was begun is kept, and what failed is told.
-        Ok(None) | Err(_) => Seen::nothing(),
-    };
+    if let Some(claim) = place.claim() {
+        // Not before Terraform has stored what is returned here: until then a create may go on with what is there.
+        cx.at_end(claim);
+    }
+    let seen = last_look(&place, &cx.stop).await;
     seen.describe(&mut state);
     let Some(problem) = failure else {
         private.set(ACCEPTED, &seen.drift);

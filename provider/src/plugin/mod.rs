@@ -70,7 +70,7 @@ pub use self::{
     host::HostEnv,
     listener::ListenError,
     panic::{PanicReport, guard},
-    stop::StopSignal,
+    stop::{AtEnd, StopSignal},
     tls::TlsError,
 };
 use self::{

@@ -19,9 +19,9 @@ use super::{
     tls::Endpoint,
 };
 
-/// Time for connections to close after the host asked for the end. It has its answers by then, and kills us after
-/// two seconds.
-const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
+/// Time for connections to close, and for what was left for the end, after the host asked for it. It has its answers by
+/// then, and kills us after two seconds.
+const SHUTDOWN_GRACE: Duration = Duration::from_millis(1500);
 /// Time for stopped work to leave things tidy when nobody waits for its answer any more: enough to end a child
 /// process and remove a temporary file.
 const ABANDONED_GRACE: Duration = Duration::from_secs(5);
@@ -103,18 +103,23 @@ impl Server {
             ended.clone().cancelled_owned(),
         ));
 
-        let grace = tokio::select! {
+        let (grace, in_order) = tokio::select! {
             result = &mut serving => return result.map_err(ServeError::Transport),
-            () = ended.cancelled() => SHUTDOWN_GRACE,
+            () = ended.cancelled() => (SHUTDOWN_GRACE, true),
             ending = ending => {
                 tracing::info!(?ending, "the provider ends");
-                ABANDONED_GRACE
+                (ABANDONED_GRACE, false)
+            }
+        };
+        let at_end = async {
+            if in_order {
+                stop.at_end().work().await;
             }
         };
         stop.stop();
         ended.cancel();
         calls.close();
-        let tidy = async { tokio::join!(serving, calls.wait()).0 };
+        let tidy = async { tokio::join!(serving, calls.wait(), at_end).0 };
         let Ok(result) = time::timeout(grace, tidy).await else {
             tracing::warn!(
                 calls = calls.len(),

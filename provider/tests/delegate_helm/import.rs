@@ -79,10 +79,27 @@ async fn a_release_that_a_person_installed_is_imported_and_kept() {
     let id = format!("helm/{}/{}/{}", context.trim(), site.namespace, site.name);
     site.config().write(&site);
     site.terraform.import(THIS, &id).await.succeeds();
-    // The token moves out of the release: that is a change, and it is in place.
+    let pods = site.pods().await;
     assert_eq!(site.terraform.plan(&[]).await.actions(THIS), ["update"]);
-    site.terraform.apply().await.succeeds();
+    // Nothing is restarted for it, and what that leaves to do is told.
+    let applied = site.terraform.apply().await.succeeds();
+    assert!(
+        applied.stdout.contains("The token is still in the Helm release"),
+        "{applied}"
+    );
     assert_eq!(site.attribute("connected").await, true);
+    assert_eq!(site.pods().await, pods);
+    site.terraform.assert_settled().await;
+    // What has nothing to do with the token leaves the pods alone too.
+    site.apply(&site.config().helm("max_history", "5"))
+        .await
+        .succeeds();
+    assert_eq!(site.pods().await, pods);
+    // A token that is given anew moves out of the release.
+    let anew = site.config().set("token_wo_version", "2");
+    let applied = site.apply(&anew).await.succeeds();
+    assert!(!applied.stdout.contains("still in the Helm release"), "{applied}");
+    assert_ne!(site.pods().await, pods);
     site.terraform.assert_settled().await;
     let newest = site
         .records()

@@ -4,6 +4,7 @@
 //! cannot, and are given anew by the configuration.
 
 mod host;
+mod moved;
 mod release;
 
 use super::model::{Helm, Host, Kubernetes, Model};
@@ -11,6 +12,8 @@ use super::place;
 use super::schema::DEFAULT_NAMESPACE;
 use crate::data::ProviderData;
 use crate::framework::prelude::*;
+
+pub(super) use moved::from_release;
 
 /// The parts of an id.
 struct Location {
@@ -134,7 +137,7 @@ pub(super) fn locate(target: &ImportTarget) -> Result<Model, Diagnostics> {
             ),
         ));
     }
-    let mut model = Model::located(location.name.clone(), location.id());
+    let mut model = Model::located(location.name.clone(), Field::Known(location.id()));
     match location.mode {
         Mode::Helm => {
             model.kubernetes = Some(Kubernetes {
@@ -158,7 +161,7 @@ pub(super) fn locate(target: &ImportTarget) -> Result<Model, Diagnostics> {
     Ok(model)
 }
 
-/// Whether a state comes straight from [`locate`].
+/// Whether a state comes straight from [`locate`] or [`from_release`].
 pub(super) fn is_fresh(state: &Model) -> bool {
     matches!(state.target_id, Field::Null | Field::Unknown)
 }
@@ -180,6 +183,9 @@ pub(super) async fn complete(
 
 async fn finish(place: &place::Place<'_>, mut state: Model) -> Result<ReadOutcome<Model>, Diagnostics> {
     state.target_id = Field::Known(place.target_id());
+    if !matches!(state.id, Field::Known(_)) {
+        state.id = Field::Known(place.import_id());
+    }
     let Some(seen) = place.observe().await? else {
         return Ok(ReadOutcome::Gone);
     };

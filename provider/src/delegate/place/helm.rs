@@ -1,5 +1,7 @@
 //! A Helm release, as the resource sees it.
 
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use super::{Failure, Seen};
@@ -7,7 +9,7 @@ use crate::data::ProviderData;
 use crate::delegate::spec::WaitFor;
 use crate::framework::diagnostics::{Diagnostic, Diagnostics};
 use crate::install::cluster::{ClusterError, Connection, Target};
-use crate::install::helm::{self, Helm, HelmError, HelmSpec, Observed, WaitError};
+use crate::install::helm::{self, HelmError, HelmSpec, Observed, WaitError};
 use delegate_core::config::DEFAULT_HTTP_PORT;
 
 /// A namespace of a cluster that has answered.
@@ -55,6 +57,10 @@ impl<'a> HelmPlace<'a> {
         )
     }
 
+    pub(super) fn spec(&self) -> &HelmSpec {
+        self.spec
+    }
+
     /// The cluster, for whoever looks further.
     pub(in crate::delegate) fn cluster(&self) -> &Connection {
         &self.cluster
@@ -71,28 +77,50 @@ impl<'a> HelmPlace<'a> {
             version: version(&seen),
             drift: seen.drift,
             secret_revision: seen.secret_revision,
+            unclaimed: seen.unclaimed,
         }))
     }
 
-    pub(super) async fn install(&self, create: bool, stop: &CancellationToken) -> Result<(), Failure> {
+    pub(super) async fn install(
+        &self,
+        create: bool,
+        stop: &CancellationToken,
+    ) -> Result<Diagnostics, Failure> {
         let before = |error: HelmError| Failure::Before(told(&error));
-        let helm = self.helm(stop).await.map_err(before)?;
-        let ready = helm::prepare(&self.cluster, &helm, self.spec, create, stop)
+        let helm = self.provider.helm(stop).await.map_err(before)?;
+        let ready = helm::prepare(&self.cluster, helm, self.spec, create, stop)
             .await
             .map_err(before)?;
-        helm::install(&self.cluster, &helm, self.spec, ready, stop)
+        let mut said = Diagnostics::new();
+        if ready.leaves_token_in_record() {
+            let release = &self.spec.release;
+            let text = format!(
+                "The release {release} was taken over as it is, so that nothing is restarted. Helm's records of it hold the token, \
+                 as they did before. Raise token_wo_version, best with another token: that takes it out of the release and \
+                 replaces the pods."
+            );
+            said.push(Diagnostic::warning("The token is still in the Helm release", text).at("helm"));
+        }
+        helm::install(&self.cluster, helm, self.spec, ready, stop)
             .await
-            .map_err(|error| Failure::Midway(told(&error)))
+            .map_err(|error| Failure::Midway(told(&error)))?;
+        Ok(said)
+    }
+
+    /// Writes down that a Terraform state has the release; when that fails, the next look at it tries again.
+    pub(super) fn claim(&self) -> BoxFuture<'static, ()> {
+        let (cluster, spec) = (self.cluster.clone(), self.spec.clone());
+        async move {
+            if let Err(error) = helm::complete(&cluster, &spec).await {
+                tracing::debug!(%error, "cannot write down that a state has the release");
+            }
+        }
+        .boxed()
     }
 
     pub(super) async fn wait(&self, wait: WaitFor, stop: &CancellationToken) -> Result<(), Diagnostics> {
         let (port, until, limit) = (self.port(), wait.until, wait.limit);
-        let end = helm::wait(&self.cluster, self.spec, port, until, limit, stop).await;
-        // However it ended, Terraform is given a state now.
-        if let Err(error) = helm::complete(&self.cluster, self.spec).await {
-            tracing::warn!(%error, "cannot write down that the apply has ended");
-        }
-        match end {
+        match helm::wait(&self.cluster, self.spec, port, until, limit, stop).await {
             Ok(_) => Ok(()),
             Err(WaitError::Helm(error)) => Err(told(&error)),
             Err(WaitError::Stopped) => Err(Diagnostics::error("Interrupted", WaitError::Stopped.to_string())),
@@ -106,14 +134,10 @@ impl<'a> HelmPlace<'a> {
     }
 
     pub(super) async fn remove(&self, stop: &CancellationToken) -> Result<(), Diagnostics> {
-        let helm = self.helm(stop).await.map_err(|error| told(&error))?;
-        helm::uninstall(&self.cluster, &helm, self.spec, stop)
+        let helm = self.provider.helm(stop).await.map_err(|error| told(&error))?;
+        helm::uninstall(&self.cluster, helm, self.spec, stop)
             .await
             .map_err(|error| told(&error))
-    }
-
-    async fn helm(&self, stop: &CancellationToken) -> Result<Helm, HelmError> {
-        Helm::find(self.provider.helm_binary.as_deref(), stop).await
     }
 
     /// Port of health and metrics in the pods.
@@ -134,10 +158,29 @@ pub(super) async fn check(
     stop: &CancellationToken,
 ) -> Result<(), Diagnostics> {
     let checked = async {
-        let helm = Helm::find(provider.helm_binary.as_deref(), stop).await?;
-        helm::check(&helm, spec, stop).await
+        let helm = provider.helm(stop).await?;
+        helm::check(helm, spec, stop).await
     };
     checked.await.map_err(|error| told(&error))
+}
+
+/// What the owner's values set over arguments that somebody has set too.
+pub(super) fn remarks(spec: &HelmSpec) -> Diagnostics {
+    let lines = helm::overridden(spec).unwrap_or_default();
+    let told = |line: String| {
+        let text = format!("{line}: the values win. Say it in one place only.");
+        Diagnostic::warning("An argument is overridden", text).at("helm.values")
+    };
+    lines.into_iter().map(told).collect()
+}
+
+/// Where a release is: its name, and that of its delegate, are each there once.
+pub(super) fn addresses(cluster: &str, spec: &HelmSpec) -> Vec<String> {
+    let place = format!("{cluster} {}", spec.namespace);
+    vec![
+        format!("{place} release {}", spec.release),
+        format!("{place} delegate {}", spec.config.name),
+    ]
 }
 
 /// The version of what runs: the tag of its image, else what the chart says.
@@ -162,6 +205,8 @@ pub(in crate::delegate) fn told(error: &HelmError) -> Diagnostics {
         HelmError::Missing { .. } | HelmError::TooOld { .. } => ("Helm cannot be used", "helm"),
         HelmError::Values(_) => ("The values of the chart cannot be used", "helm.values"),
         HelmError::Failed { .. } => ("Helm failed", "helm"),
+        HelmError::Chart { .. } => ("The chart cannot be had", "helm.chart"),
+        HelmError::Lacks { .. } => ("Helm is too old for this", "helm"),
         HelmError::Stopped { .. } => ("Interrupted", "helm"),
         HelmError::Folder(_) => ("Helm cannot be run", "helm"),
         HelmError::NoNamespace(_) => ("No such namespace", "helm.namespace"),

@@ -38,6 +38,10 @@ impl<'a> HostPlace<'a> {
         "localhost"
     }
 
+    pub(super) fn addresses(&self) -> Vec<String> {
+        vec![format!("{} {}", self.target_id, self.spec.directory.display())]
+    }
+
     pub(super) fn import_id(&self) -> String {
         format!("host/{}/{}", self.machine(), self.spec.config.name)
     }
@@ -57,6 +61,7 @@ impl<'a> HostPlace<'a> {
             version: Some(observed.record.version.clone()).filter(|version| !version.is_empty()),
             drift: differences(self.spec, &observed),
             secret_revision: None,
+            unclaimed: false,
         }))
     }
 

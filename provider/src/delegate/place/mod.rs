@@ -9,6 +9,7 @@ mod host;
 pub(super) use helm::told;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use super::model::Model;
@@ -43,6 +44,8 @@ pub(super) struct Seen {
     pub drift: Vec<String>,
     /// Changes with the Secret of the token.
     pub secret_revision: Option<String>,
+    /// No Terraform state is known to have it yet.
+    pub unclaimed: bool,
 }
 
 impl Seen {
@@ -89,6 +92,27 @@ pub(super) async fn reach<'a>(spec: &'a Spec, provider: &'a ProviderData) -> Res
     }
 }
 
+/// Where the delegate will be, in words that are equal for equal places, as far as they can be had without contacting one.
+/// Two delegates that share one of them are the same.
+pub(super) fn addresses(spec: &Spec) -> Vec<String> {
+    match spec {
+        Spec::Helm(spec, target) => match target.address() {
+            Some(cluster) => helm::addresses(&cluster, spec),
+            // Without a kubeconfig that can be read there is no telling yet.
+            None => Vec::new(),
+        },
+        Spec::Host(spec) => vec![format!("host {}", spec.directory.display())],
+    }
+}
+
+/// What a plan tells the user besides.
+pub(super) fn remarks(spec: &Spec) -> Diagnostics {
+    match spec {
+        Spec::Helm(spec, _) => helm::remarks(spec),
+        Spec::Host(_) => Diagnostics::new(),
+    }
+}
+
 /// Checks what can be checked without touching the place.
 ///
 /// # Errors
@@ -121,29 +145,52 @@ impl Place<'_> {
         }
     }
 
+    /// Like [`addresses`], of a place that has answered: the same cluster by another name is the same.
+    pub(super) fn addresses(&self) -> Vec<String> {
+        match self {
+            Self::Helm(place) => helm::addresses(&place.target_id, place.spec()),
+            Self::Host(place) => place.addresses(),
+        }
+    }
+
+    /// What is to be said when this is another place than the one the delegate was installed in.
+    pub(super) fn elsewhere(&self, state: &Model) -> Option<String> {
+        let found = self.target_id();
+        let Field::Known(stored) = state.target_id.as_ref() else {
+            return None;
+        };
+        (*stored != found).then(|| {
+            let id = match state.id.as_ref() {
+                Field::Known(id) => format!(" ({id})"),
+                _ => String::new(),
+            };
+            format!(
+                "The delegate {} was installed in the place {stored}{id}, but the configuration now leads to {found}{}. Nothing was \
+                 read or changed there. Point the configuration back; or, if the new place is meant, set adopt = true; or, if the \
+                 old one is gone for good, remove the resource from the state (terraform state rm) and apply again.",
+                state.name,
+                match self {
+                    Self::Helm(place) => place.whereabouts(),
+                    Self::Host(_) => " (this machine)".to_owned(),
+                }
+            )
+        })
+    }
+
     /// Refuses another place than the one the delegate was installed in.
     ///
     /// # Errors
     /// When the place's identity is not the stored one.
     pub(super) fn must_be(&self, state: &Model) -> Result<(), Diagnostics> {
-        let found = self.target_id();
-        match state.target_id.as_ref() {
-            Field::Known(stored) if *stored != found => {
-                let detail = format!(
-                    "The delegate {} was installed in the place {stored}, but the configuration now leads to {found}{}. Nothing was \
-                     read or changed there. Point the configuration back; or, if the old place is gone for good, remove the \
-                     resource from the state (terraform state rm) and apply again.",
-                    state.name,
-                    match self {
-                        Self::Helm(place) => place.whereabouts(),
-                        Self::Host(_) => " (this machine)".to_owned(),
-                    }
-                );
-                Err(Diagnostic::error("This is another place", detail)
-                    .at("target_id")
-                    .into())
-            }
-            _ => Ok(()),
+        self.elsewhere(state)
+            .map_or(Ok(()), |text| Err(another_place(text)))
+    }
+
+    /// Work that writes down at the place that a Terraform state has the delegate, where that has to be written down.
+    pub(super) fn claim(&self) -> Option<BoxFuture<'static, ()>> {
+        match self {
+            Self::Helm(place) => Some(place.claim()),
+            Self::Host(_) => None,
         }
     }
 
@@ -158,7 +205,7 @@ impl Place<'_> {
         }
     }
 
-    /// Makes the place agree with the settings.
+    /// Makes the place agree with the settings. Returns what the user should know.
     ///
     /// # Errors
     /// What failed, and whether anything had been changed by then.
@@ -167,13 +214,13 @@ impl Place<'_> {
         create: bool,
         limit: Duration,
         stop: &CancellationToken,
-    ) -> Result<(), Failure> {
+    ) -> Result<Diagnostics, Failure> {
         let work = async {
             match self {
                 Self::Helm(place) => place.install(create, stop).await,
                 // What drains is left to drain; the thread that waits for it ends with the process.
                 Self::Host(place) => tokio::select! {
-                    result = place.install() => result,
+                    result = place.install() => result.map(|()| Diagnostics::new()),
                     () = stop.cancelled() => Err(Failure::Midway(interrupted("installation"))),
                 },
             }
@@ -240,6 +287,13 @@ pub(super) fn delete_limit(state: &Model) -> Duration {
         .as_ref()
         .and_then(|timeouts| timeouts.delete.as_deref());
     given.and_then(duration).unwrap_or(Duration::from_mins(15))
+}
+
+/// The refusal of a place that is another one.
+pub(super) fn another_place(text: String) -> Diagnostics {
+    Diagnostic::error("This is another place", text)
+        .at("target_id")
+        .into()
 }
 
 fn interrupted(what: &str) -> Diagnostics {

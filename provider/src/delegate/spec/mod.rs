@@ -68,7 +68,7 @@ pub(super) fn spec(
             .as_ref()
             .map_or_else(|| provider.kubernetes.clone(), helm::overridden(provider));
         return Ok(Spec::Helm(
-            Box::new(helm::spec(model, helm, config)?),
+            Box::new(helm::spec(model, helm, config, token)?),
             Box::new(target),
         ));
     }

@@ -112,6 +112,7 @@ impl<P: Provider> ProviderServer<P> {
             convert::client(client),
             self.stop.token(),
             meta,
+            self.stop.at_end(),
         ))
     }
 }

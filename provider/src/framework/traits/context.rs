@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::framework::diagnostics::{Diagnostic, Diagnostics};
 use crate::framework::value::Value;
+use crate::plugin::AtEnd;
 
 /// What the host can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -76,6 +77,7 @@ pub struct Context<D> {
     /// The module's `provider_meta`; null unless the provider has a schema for it and the module sets it.
     pub meta: Value,
     warnings: Mutex<Diagnostics>,
+    at_end: AtEnd,
 }
 
 impl<D> Context<D> {
@@ -85,6 +87,7 @@ impl<D> Context<D> {
         client: ClientCapabilities,
         stop: CancellationToken,
         meta: Value,
+        at_end: AtEnd,
     ) -> Self {
         Self {
             provider,
@@ -92,7 +95,14 @@ impl<D> Context<D> {
             stop,
             meta,
             warnings: Mutex::default(),
+            at_end,
         }
+    }
+
+    /// Leaves work to be done once the host has asked this process to end, by when it has stored every answer. It has to be
+    /// short, and nothing may depend on it: a host that is killed never asks.
+    pub fn at_end(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.at_end.leave(work);
     }
 
     /// The provider's data, or why there is none.

@@ -95,6 +95,16 @@ impl Target {
         Ok(config)
     }
 
+    /// Address of the API server, when it can be told without asking anybody.
+    pub fn address(&self) -> Option<String> {
+        let config = self.kubeconfig().ok()?;
+        let current = config.current_context.as_ref()?;
+        let context = config.contexts.iter().find(|known| known.name == *current)?;
+        let cluster = &context.context.as_ref()?.cluster;
+        let named = config.clusters.iter().find(|known| known.name == *cluster)?;
+        named.cluster.as_ref()?.server.clone()
+    }
+
     fn base(&self) -> Result<Kubeconfig, ClusterError> {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let paths: Vec<String> = match (&self.config_path, &self.config_paths) {

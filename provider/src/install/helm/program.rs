@@ -13,20 +13,22 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-use super::{Chart, HelmError, HelmSpec};
+use super::{HelmError, HelmSpec, chart};
 use crate::install::cluster::Connection;
 
 /// Most output kept of one run, bytes; a rendered chart of a delegate has about 20 KiB.
 const OUTPUT_LIMIT: usize = 4 * 1024 * 1024;
 
-/// Longest run. Helm itself waits for hooks only, which a delegate's charts do not have.
+/// Longest run without what Helm was told to wait for. By itself it waits for hooks only, which a delegate's charts do not
+/// have.
 const RUN_LIMIT: Duration = Duration::from_mins(10);
 
-/// Time for Helm to put its record in order after it was asked to stop.
-const STOP_GRACE: Duration = Duration::from_secs(5);
+/// Time for Helm to put its record in order after it was asked to stop. Whoever pressed Ctrl-C is promised an answer within
+/// two seconds; what Helm leaves behind is put in order by the next apply.
+const STOP_GRACE: Duration = Duration::from_millis(1500);
 
-/// Revisions kept of a release.
-const HISTORY: &str = "10";
+/// First version of Helm that takes objects over.
+const TAKES_OWNERSHIP: (u32, u32, &str) = (3, 17, "3.17");
 
 /// Marks in an error where the useful part of Helm's text begins.
 const NOISE: &[&str] = &["Error: ", "UPGRADE FAILED: ", "INSTALLATION FAILED: "];
@@ -35,7 +37,9 @@ const NOISE: &[&str] = &["Error: ", "UPGRADE FAILED: ", "INSTALLATION FAILED: "]
 #[derive(Debug, Clone)]
 pub struct Helm {
     program: PathBuf,
-    major: u32,
+    version: String,
+    /// Major and minor.
+    release: (u32, u32),
 }
 
 impl Helm {
@@ -51,18 +55,22 @@ impl Helm {
             .ok_or_else(|| HelmError::Missing {
                 wanted: wanted.to_owned(),
             })?;
-        let unknown = Self { program, major: 0 };
+        let unknown = Self {
+            program,
+            version: String::new(),
+            release: (0, 0),
+        };
         let answer = unknown
-            .run(&["version", "--template", "{{.Version}}"], None, stop)
+            .run(&["version", "--template", "{{.Version}}"], &Run::default(), stop)
             .await?;
         let version = String::from_utf8_lossy(&answer.stdout).trim().to_owned();
-        let major = version
-            .trim_start_matches('v')
-            .split('.')
-            .next()
-            .and_then(|part| part.parse().ok());
-        match major {
-            Some(major) if major >= 3 => Ok(Self { major, ..unknown }),
+        let mut parts = version.trim_start_matches('v').split('.').map(str::parse);
+        match (parts.next(), parts.next()) {
+            (Some(Ok(major)), Some(Ok(minor))) if major >= 3 => Ok(Self {
+                release: (major, minor),
+                version,
+                ..unknown
+            }),
             _ => Err(HelmError::TooOld {
                 program: unknown.program,
                 version,
@@ -70,20 +78,31 @@ impl Helm {
         }
     }
 
+    /// Major version.
+    pub(super) fn major(&self) -> u32 {
+        self.release.0
+    }
+
     /// Renders the chart without a cluster: what is wrong with it shows before anything is changed.
     ///
     /// # Errors
-    /// When the chart cannot be had or does not render; with Helm's own words.
-    pub async fn render(
+    /// When the chart does not render; with Helm's own words.
+    pub(super) async fn render(
         &self,
         spec: &HelmSpec,
+        chart: &chart::Local,
         values: &Value,
         stop: &CancellationToken,
     ) -> Result<String, HelmError> {
-        let work = Work::new(spec, values, None)?;
-        let mut args = vec!["template".to_owned(), spec.release.clone()];
-        args.extend(work.chart_args(spec));
-        let answer = self.run(&args, None, stop).await?;
+        self.can_do(spec)?;
+        let folder = Folder::new()?;
+        let args = chart_args(
+            "template",
+            spec,
+            chart,
+            &folder.write("values.json", &values.to_string())?,
+        );
+        let answer = self.run(&args, &Run::default(), stop).await?;
         Ok(String::from_utf8_lossy(&answer.stdout).into_owned())
     }
 
@@ -91,36 +110,61 @@ impl Helm {
     ///
     /// # Errors
     /// When Helm fails; with its own words.
-    pub async fn upgrade(
+    pub(super) async fn upgrade(
         &self,
         cluster: &Connection,
         spec: &HelmSpec,
+        chart: &chart::Local,
         values: &Value,
         stop: &CancellationToken,
     ) -> Result<(), HelmError> {
-        let work = Work::new(spec, values, Some(cluster))?;
-        let mut args = vec!["upgrade".to_owned(), "--install".to_owned(), spec.release.clone()];
-        args.extend(work.chart_args(spec));
-        args.extend(["--history-max".to_owned(), HISTORY.to_owned()]);
-        if self.major >= 4 {
+        let folder = Folder::new()?;
+        let mut run = Run::default().on(cluster, &folder)?;
+        let mut args = chart_args(
+            "upgrade",
+            spec,
+            chart,
+            &folder.write("values.json", &values.to_string())?,
+        );
+        args.push("--install".to_owned());
+        args.extend(["--history-max".to_owned(), spec.options.max_history.to_string()]);
+        if spec.options.take_ownership {
+            args.push("--take-ownership".to_owned());
+        }
+        if let Some(limit) = spec.options.atomic {
+            let undo = if self.major() >= 4 {
+                "--rollback-on-failure"
+            } else {
+                "--atomic"
+            };
+            args.extend([
+                undo.to_owned(),
+                "--timeout".to_owned(),
+                format!("{}s", limit.as_secs().max(1)),
+            ]);
+            // It waits as long for the change, and again for what undoes it.
+            run.limit += limit * 2;
+        }
+        if self.major() >= 4 {
             // On the server, also a release that Helm 3 began; what somebody changed by hand is drift, and is set right.
             args.extend(["--server-side=true", "--force-conflicts"].map(str::to_owned));
         }
-        self.run(&args, Some(&work), stop).await.map(|_| ())
+        self.run(&args, &run, stop).await.map(|_| ())
     }
 
     /// Removes the release; fine when there is none.
     ///
     /// # Errors
     /// When Helm fails; with its own words.
-    pub async fn uninstall(
+    pub(super) async fn uninstall(
         &self,
         cluster: &Connection,
         namespace: &str,
         release: &str,
         stop: &CancellationToken,
     ) -> Result<(), HelmError> {
-        let work = Work::for_cluster(cluster)?;
+        let folder = Folder::new()?;
+        let run = Run::default().on(cluster, &folder)?;
         let args = [
             "uninstall",
             release,
@@ -128,13 +172,27 @@ impl Helm {
             namespace,
             "--ignore-not-found",
         ];
-        self.run(&args, Some(&work), stop).await.map(|_| ())
+        self.run(&args, &run, stop).await.map(|_| ())
     }
 
-    async fn run<A: AsRef<str>>(
+    /// Refuses what this version has no option for.
+    fn can_do(&self, spec: &HelmSpec) -> Result<(), HelmError> {
+        let (major, minor, needs) = TAKES_OWNERSHIP;
+        if spec.options.take_ownership && self.release < (major, minor) {
+            return Err(HelmError::Lacks {
+                program: self.program.clone(),
+                found: self.version.clone(),
+                what: "helm.take_ownership",
+                needs,
+            });
+        }
+        Ok(())
+    }
+
+    pub(super) async fn run<A: AsRef<str>>(
         &self,
         args: &[A],
-        work: Option<&Work>,
+        run: &Run,
         stop: &CancellationToken,
     ) -> Result<Captured, HelmError> {
         let own: Vec<String> = std::env::vars()
@@ -144,12 +202,12 @@ impl Helm {
         let mut command = Command::new(self.program.clone(), Environment::of_this_process(&own))
             .args(args.iter().map(|arg| arg.as_ref().to_owned()))
             .limits(Limits {
-                timeout: Some(RUN_LIMIT),
+                timeout: Some(run.limit),
                 grace: STOP_GRACE,
             });
-        // The user's own kubeconfig is never consulted: the target is the one that was named.
-        let kubeconfig = work.map_or_else(|| PathBuf::from("/dev/null"), Work::kubeconfig);
-        command = command.env("KUBECONFIG", kubeconfig);
+        for (name, value) in &run.env {
+            command = command.env(*name, value);
+        }
         let line = command.to_string();
         let answer = command
             .capture(stop, OUTPUT_LIMIT)
@@ -171,6 +229,36 @@ impl Helm {
     }
 }
 
+/// How one call of the program is run: its own variables, and how long it may take.
+pub(super) struct Run {
+    env: Vec<(&'static str, PathBuf)>,
+    limit: Duration,
+}
+
+impl Default for Run {
+    /// Without a cluster. The user's own kubeconfig is never consulted: the target is the one that was named.
+    fn default() -> Self {
+        Self {
+            env: vec![("KUBECONFIG", PathBuf::from("/dev/null"))],
+            limit: RUN_LIMIT,
+        }
+    }
+}
+
+impl Run {
+    /// With this file or folder in a variable.
+    pub(super) fn env(mut self, name: &'static str, path: PathBuf) -> Self {
+        self.env.push((name, path));
+        self
+    }
+
+    /// Against this cluster.
+    fn on(self, cluster: &Connection, folder: &Folder) -> Result<Self, HelmError> {
+        let file = folder.write("kubeconfig", cluster.kubeconfig_text()?.expose())?;
+        Ok(self.env("KUBECONFIG", file))
+    }
+}
+
 /// What Helm said went wrong, without its prefixes and warnings.
 fn message_of(answer: &Captured) -> String {
     let text = String::from_utf8_lossy(&answer.stderr);
@@ -186,89 +274,42 @@ fn message_of(answer: &Captured) -> String {
     }
 }
 
-/// The private folder of one call.
-struct Work {
-    folder: TempDir,
-    chart: Option<PathBuf>,
+/// Which chart, as which release, with which values.
+fn chart_args(verb: &str, spec: &HelmSpec, chart: &chart::Local, values: &Path) -> Vec<String> {
+    vec![
+        verb.to_owned(),
+        spec.release.clone(),
+        chart.path(),
+        "--namespace".to_owned(),
+        spec.namespace.clone(),
+        "--values".to_owned(),
+        values.display().to_string(),
+    ]
 }
 
-impl Work {
-    fn new(spec: &HelmSpec, values: &Value, cluster: Option<&Connection>) -> Result<Self, HelmError> {
-        let mut work = match cluster {
-            Some(cluster) => Self::for_cluster(cluster)?,
-            None => Self {
-                folder: TempDir::with_prefix("harness-delegate-").map_err(HelmError::Folder)?,
-                chart: None,
-            },
-        };
-        work.write("values.json", &values.to_string())?;
-        if matches!(spec.chart, Chart::Embedded) {
-            work.chart =
-                Some(delegate_core::install::chart::write_to(work.folder.path()).map_err(HelmError::Folder)?);
-        }
-        Ok(work)
-    }
+/// A private folder that goes with the call it is for.
+pub(super) struct Folder(TempDir);
 
-    fn for_cluster(cluster: &Connection) -> Result<Self, HelmError> {
-        let work = Self {
-            folder: TempDir::with_prefix("harness-delegate-").map_err(HelmError::Folder)?,
-            chart: None,
-        };
-        work.write("kubeconfig", cluster.kubeconfig_text()?.expose())?;
-        Ok(work)
-    }
-
-    fn write(&self, name: &str, text: &str) -> Result<(), HelmError> {
-        let mut options = std::fs::OpenOptions::new();
-        options.write(true).create_new(true).mode(0o600);
-        let path = self.folder.path().join(name);
-        options
-            .open(path)
-            .and_then(|mut file| file.write_all(text.as_bytes()))
+impl Folder {
+    pub(super) fn new() -> Result<Self, HelmError> {
+        TempDir::with_prefix("harness-delegate-")
+            .map(Self)
             .map_err(HelmError::Folder)
     }
 
-    fn kubeconfig(&self) -> PathBuf {
-        self.folder.path().join("kubeconfig")
+    pub(super) fn path(&self) -> &Path {
+        self.0.path()
     }
 
-    /// Which chart, where, with which values.
-    fn chart_args(&self, spec: &HelmSpec) -> Vec<String> {
-        let path = |path: &Path| path.display().to_string();
-        let mut args = match (&spec.chart, &self.chart) {
-            (Chart::Path(given), _) => vec![path(given)],
-            (
-                Chart::Repository {
-                    repository,
-                    name,
-                    version,
-                },
-                _,
-            ) => {
-                let oci = repository
-                    .as_deref()
-                    .filter(|repository| repository.starts_with("oci://"));
-                let mut args = match (oci, repository) {
-                    (Some(oci), _) => vec![format!("{}/{name}", oci.trim_end_matches('/'))],
-                    (None, Some(repository)) => vec![name.clone(), "--repo".to_owned(), repository.clone()],
-                    (None, None) => vec![name.clone()],
-                };
-                args.extend(
-                    version
-                        .iter()
-                        .flat_map(|version| ["--version".to_owned(), version.clone()]),
-                );
-                args
-            }
-            (Chart::Embedded, embedded) => vec![path(embedded.as_deref().unwrap_or(self.folder.path()))],
-        };
-        let values = path(&self.folder.path().join("values.json"));
-        args.extend([
-            "--namespace".to_owned(),
-            spec.namespace.clone(),
-            "--values".to_owned(),
-            values,
-        ]);
-        args
+    /// A file that nobody else can read.
+    pub(super) fn write(&self, name: &str, text: &str) -> Result<PathBuf, HelmError> {
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).create_new(true).mode(0o600);
+        let path = self.path().join(name);
+        options
+            .open(&path)
+            .and_then(|mut file| file.write_all(text.as_bytes()))
+            .map_err(HelmError::Folder)?;
+        Ok(path)
     }
 }

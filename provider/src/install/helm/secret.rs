@@ -1,8 +1,9 @@
 //! The Secret that holds the token, and the namespace it lives in.
 //!
 //! Both are ours and not the chart's: so the token is in no Helm record, and the namespace exists before Helm runs. The
-//! Secret also says whose the release is: which revision we asked Helm for, and whether that apply came to its end, after
-//! which some Terraform state has it. It is there, without a token, when the owner's own Secret is used.
+//! Secret also says whose the release is: which revision we asked Helm for, and whether some Terraform state is known to
+//! have it. It is there, without a token, when the owner's own Secret is used. It is the first that comes and the last that
+//! goes, so that whatever a crash leaves is found again.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use super::{HelmError, HelmSpec};
 use crate::install::cluster::Connection;
 
 /// Key of the token in the Secret, as both charts read it.
-const TOKEN_KEY: &str = "DELEGATE_TOKEN";
+pub(super) const TOKEN_KEY: &str = "DELEGATE_TOKEN";
 
 /// Marks what this provider made.
 const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "terraform-provider-harness");
@@ -30,8 +31,14 @@ const RELEASE: &str = "harness-delegate/release";
 /// The revision that Helm was last asked to make; written before Helm is run.
 const OPERATION: &str = "harness-delegate/operation";
 
-/// The same number once the apply that asked for it has come to its end, whichever.
+/// The same number once a Terraform state is known to have the release.
 const COMPLETE: &str = "harness-delegate/complete";
+
+/// Says that the pods get the token as they did before the release was taken over.
+const KEPT: &str = "harness-delegate/token-kept";
+
+/// Digest of the chart of this machine that was installed.
+const CHART: &str = "harness-delegate/chart-digest";
 
 /// Between two looks at a namespace that goes.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -76,8 +83,22 @@ pub(super) struct Held {
     pub(super) ours: bool,
     /// The revision that we last asked Helm to make.
     pub(super) operation: Option<u32>,
-    /// Whether that apply came to its end.
+    /// Whether some Terraform state is known to have it.
     pub(super) complete: bool,
+    /// Whether the pods get the token as they did before the release was taken over.
+    pub(super) kept: bool,
+    /// Digest of the chart of this machine that was installed.
+    pub(super) chart: Option<String>,
+}
+
+/// What is written down before Helm is run.
+pub(super) struct Intent {
+    /// The revision that Helm is asked to make.
+    pub(super) operation: u32,
+    /// Whether the pods get the token as they did before the release was taken over.
+    pub(super) kept: bool,
+    /// Digest of the chart, when it is one of this machine.
+    pub(super) chart: Option<String>,
 }
 
 /// Makes the namespace when it is missing and may be made. One that is being removed is waited for.
@@ -122,33 +143,39 @@ async fn until_gone(
     Ok(())
 }
 
-/// Removes the namespace when this provider made it and nobody lives there any more, and waits until it is gone: what
-/// comes next may want the name.
+/// Removes the namespace, and our Secret in it, when this provider made it and nobody else lives there any more; waits until
+/// it is gone, because what comes next may want the name. Says whether it is gone.
 pub(super) async fn remove_namespace(
     cluster: &Connection,
     spec: &HelmSpec,
     stop: &CancellationToken,
-) -> Result<(), HelmError> {
+) -> Result<bool, HelmError> {
     let Some(namespace) = cluster.namespace(&spec.namespace).await? else {
-        return Ok(());
+        return Ok(true);
     };
     let labels = namespace.metadata.labels.unwrap_or_default();
     if !spec.create_namespace || labels.get(MANAGED_BY.0).map(String::as_str) != Some(MANAGED_BY.1) {
-        return Ok(());
+        return Ok(false);
     }
+    let own = match read(cluster, spec).await?.ours {
+        true => name(spec),
+        false => String::new(),
+    };
     for kind in INHABITANTS {
         let found = cluster.list(*kind, &spec.namespace, "").await?;
         let stays = |object: &DynamicObject| {
             let name = object.metadata.name.as_deref().unwrap_or_default();
-            object.metadata.deletion_timestamp.is_none() && !FURNITURE.contains(&name)
+            let ours = kind.1 == "Secret" && name == own;
+            object.metadata.deletion_timestamp.is_none() && !FURNITURE.contains(&name) && !ours
         };
         if found.iter().any(stays) {
-            return Ok(());
+            return Ok(false);
         }
     }
     let object = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": spec.namespace } });
     cluster.delete(&object, "").await?;
-    until_gone(cluster, spec, stop).await
+    until_gone(cluster, spec, stop).await?;
+    Ok(true)
 }
 
 /// Puts the token, and a proxy's login, into our Secret, with the revision that Helm is about to make. Returns what changes
@@ -156,7 +183,7 @@ pub(super) async fn remove_namespace(
 pub(super) async fn apply(
     cluster: &Connection,
     spec: &HelmSpec,
-    operation: u32,
+    intent: &Intent,
 ) -> Result<String, HelmError> {
     let secrets: BTreeMap<&str, String> = spec
         .config
@@ -173,9 +200,15 @@ pub(super) async fn apply(
             .iter()
             .map(|(name, value)| (format!("{NOTE}{name}"), value.as_str()))
             .collect();
-        let operation = operation.to_string();
+        let operation = intent.operation.to_string();
         annotations.insert(RELEASE.to_owned(), &spec.release);
         annotations.insert(OPERATION.to_owned(), &operation);
+        if intent.kept {
+            annotations.insert(KEPT.to_owned(), "true");
+        }
+        if let Some(digest) = &intent.chart {
+            annotations.insert(CHART.to_owned(), digest);
+        }
         let object = json!({
             "apiVersion": "v1",
             "kind": "Secret",
@@ -216,6 +249,8 @@ pub(super) async fn read(cluster: &Connection, spec: &HelmSpec) -> Result<Held, 
     held.complete = annotations
         .get(OPERATION)
         .is_some_and(|asked| annotations.get(COMPLETE) == Some(asked));
+    held.kept = annotations.contains_key(KEPT);
+    held.chart = annotations.get(CHART).cloned();
     let notes = annotations
         .into_iter()
         .filter_map(|(name, value)| Some((name.strip_prefix(NOTE)?.to_owned(), value)));
@@ -223,7 +258,7 @@ pub(super) async fn read(cluster: &Connection, spec: &HelmSpec) -> Result<Held, 
     Ok(held)
 }
 
-/// Writes down that the apply came to its end.
+/// Writes down that a Terraform state has the release.
 pub(super) async fn complete(cluster: &Connection, spec: &HelmSpec) -> Result<(), HelmError> {
     let held = read(cluster, spec).await?;
     let Some(operation) = held.operation.filter(|_| held.ours) else {
@@ -243,7 +278,7 @@ pub(super) async fn delete(cluster: &Connection, spec: &HelmSpec) -> Result<(), 
     Ok(())
 }
 
-fn named(name: &str) -> Value {
+pub(super) fn named(name: &str) -> Value {
     json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name } })
 }
 

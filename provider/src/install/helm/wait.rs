@@ -56,14 +56,18 @@ pub async fn wait(
 ) -> Result<Observed, WaitError> {
     let deadline = Instant::now() + limit;
     loop {
-        let seen = observe(cluster, spec, port).await?;
+        let seen = tokio::select! {
+            () = stop.cancelled() => return Err(WaitError::Stopped),
+            seen = observe(cluster, spec, port) => seen?,
+        };
         if let Some(seen) = seen.as_ref().filter(|seen| reached(seen, until)) {
             return Ok(seen.clone());
         }
         if Instant::now() >= deadline {
-            return Err(WaitError::TimedOut(
-                why_not(cluster, spec, seen.as_ref(), until, limit).await,
-            ));
+            return Err(tokio::select! {
+                () = stop.cancelled() => WaitError::Stopped,
+                text = why_not(cluster, spec, seen.as_ref(), until, limit) => WaitError::TimedOut(text),
+            });
         }
         tokio::select! {
             () = stop.cancelled() => return Err(WaitError::Stopped),

@@ -11,6 +11,23 @@ pub(super) fn argument() -> Attribute {
             "repository",
             Attribute::string().describe("`https://…` or `oci://…`."),
         )
+        .attribute(
+            "repository_username",
+            Attribute::string().describe(
+                "User name for the repository. Without it, Helm's own settings of this machine count.",
+            ),
+        )
+        .attribute(
+            "repository_password_wo",
+            Attribute::string().sensitive().write_only().describe(
+                "Password or token for the repository. Never in a plan or a state, and on no command line.",
+            ),
+        )
+        .attribute(
+            "repository_ca_file",
+            Attribute::string()
+                .describe("PEM file of the authority that vouches for the repository's certificate."),
+        )
         .attribute("name", Attribute::string().describe("Name of the chart in it."))
         .attribute(
             "version",
@@ -21,7 +38,16 @@ pub(super) fn argument() -> Attribute {
             Attribute::string().describe("Folder or packed chart on this machine."),
         )
         .rule(Rule::exactly_one_of(["name", "path"]))
-        .rule(Rule::conflicts_with("path", ["repository", "version"]));
+        .rule(Rule::conflicts_with("path", ["repository", "version"]))
+        .rule(Rule::required_with(
+            "repository_username",
+            ["repository", "repository_password_wo"],
+        ))
+        .rule(Rule::required_with(
+            "repository_password_wo",
+            ["repository_username"],
+        ))
+        .rule(Rule::required_with("repository_ca_file", ["repository"]));
     let arguments = Object::new()
         .attribute(
             "namespace",
@@ -55,7 +81,36 @@ pub(super) fn argument() -> Attribute {
         .attribute(
             "values",
             Attribute::list(Type::String)
-                .describe("YAML documents, laid over what the arguments give, as with `helm --values`. Not for secrets."),
+                .describe(
+                    "YAML documents, laid over what the arguments give, as with `helm --values`. Where they set what an argument of \
+                     yours sets too, they win, and a warning names both. Not for secrets.",
+                ),
+        )
+        .attribute(
+            "atomic",
+            Attribute::bool().describe(
+                "Undo a change whose pods do not become ready within `wait.timeout`: an update is rolled back, a create is removed.",
+            ),
+        )
+        .attribute(
+            "max_history",
+            Attribute::number()
+                .validate(Validator::between(0, 1000))
+                .describe("Revisions that Helm keeps of the release; 10 when absent, 0 keeps all."),
+        )
+        .attribute(
+            "take_ownership",
+            Attribute::bool().describe(
+                "Take over, on create, a release of the same name, and objects that belong to no release or to another one. Needs \
+                 Helm 3.17.",
+            ),
+        )
+        .attribute(
+            "upgrade_install",
+            Attribute::bool().describe(
+                "Take over, on create, a release of the same name that somebody else made, in place of refusing it. Its pods are \
+                 kept where nothing about them changes.",
+            ),
         );
     Attribute::object(arguments).describe("Install as a Helm release, with Helm 3 or 4.")
 }

@@ -61,6 +61,13 @@ pub(super) fn arguments(schema: Schema) -> Schema {
             Attribute::object(kubernetes)
                 .describe("The cluster; the provider's when absent. Credentials other than in files belong to the provider."),
         )
+        .attribute(
+            "adopt",
+            Attribute::bool().describe(
+                "The place that the configuration leads to is meant, though it has another identity than the one the delegate was \
+                 installed in (`target_id`): take the delegate there as this one, and leave the old place alone.",
+            ),
+        )
         .attribute("wait", Attribute::object(wait).describe("How far an apply waits."))
         .attribute("timeouts", Attribute::object(timeouts).describe("How long an operation may take."))
         .rule(Rule::exactly_one_of(["helm", "host"]))
