@@ -4,6 +4,7 @@
 //! calls, the author's types answer. Nothing here knows what is being provided; with [`crate::plugin`] it can
 //! be lifted out and carry another provider.
 //!
+//! * [`catalog`]: what a provider offers, for its documentation.
 //! * [`value`]: values, types, their codecs, and typed models through serde.
 //! * [`schema`]: schemas as data, with defaults, validators and plan modifiers.
 //! * [`diagnostics`]: what a user is told.
@@ -13,6 +14,7 @@
 //! * [`server`]: the protocol's service for any provider. Handler panics and wrong answers become diagnostics
 //!   there, and stored state survives both.
 
+pub mod catalog;
 mod convert;
 pub mod diagnostics;
 mod erased;

@@ -288,6 +288,23 @@ impl Attribute {
         self.write_only
     }
 
+    /// The checks of its configured value.
+    pub fn validators(&self) -> &[Validator] {
+        &self.validators
+    }
+
+    /// Whether a change of it alone replaces the resource, always.
+    pub fn replaces(&self) -> bool {
+        self.modifiers
+            .iter()
+            .any(|modifier| matches!(modifier, Modifier::RequiresReplace))
+    }
+
+    /// What to use instead, if it is deprecated.
+    pub fn deprecation(&self) -> Option<&str> {
+        self.deprecated.as_deref()
+    }
+
     /// The type of its values.
     pub fn ty(&self) -> Type {
         match &self.kind {

@@ -12,11 +12,15 @@ pub struct IdentitySchema {
     pub(crate) attributes: BTreeMap<String, IdentityAttribute>,
 }
 
+/// One attribute of an identity.
 #[derive(Debug, Clone)]
-pub(crate) struct IdentityAttribute {
-    pub(crate) ty: Type,
-    pub(crate) required: bool,
-    pub(crate) description: String,
+pub struct IdentityAttribute {
+    /// The type of its values.
+    pub ty: Type,
+    /// Whether an import by identity must name it.
+    pub required: bool,
+    /// What it is, in Markdown.
+    pub description: String,
 }
 
 impl IdentitySchema {
@@ -50,6 +54,11 @@ impl IdentitySchema {
             },
         );
         self
+    }
+
+    /// The attributes by name.
+    pub fn attributes(&self) -> &BTreeMap<String, IdentityAttribute> {
+        &self.attributes
     }
 
     /// The type of identities.

@@ -26,7 +26,7 @@ mod wire;
 
 pub use attribute::{Attribute, Change, Kind, Mode, Modifier, Nesting};
 pub use check::check_wire;
-pub use identity::IdentitySchema;
+pub use identity::{IdentityAttribute, IdentitySchema};
 pub use object::{Block, BlockNesting, Object};
 pub use rule::Rule;
 pub use validator::Validator;

@@ -51,6 +51,11 @@ impl Object {
         &self.blocks
     }
 
+    /// The rules between its attributes.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
     /// The type of its values.
     pub fn ty(&self) -> Type {
         let attributes = self

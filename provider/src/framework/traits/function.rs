@@ -62,6 +62,31 @@ impl Signature {
         self
     }
 
+    /// The parameters that a call must give, in order.
+    pub fn parameters(&self) -> &[Parameter] {
+        &self.parameters
+    }
+
+    /// What any number of further arguments is.
+    pub fn variadic_parameter(&self) -> Option<&Parameter> {
+        self.variadic.as_ref()
+    }
+
+    /// The type of the result.
+    pub fn returns(&self) -> &Type {
+        &self.returns
+    }
+
+    /// What it does, in one line.
+    pub fn summary(&self) -> &str {
+        &self.summary
+    }
+
+    /// What it does, in Markdown.
+    pub fn description(&self) -> &str {
+        &self.description
+    }
+
     /// The parameter of the argument at `index`.
     pub(crate) fn parameter_at(&self, index: usize) -> Option<&Parameter> {
         self.parameters.get(index).or(self.variadic.as_ref())
@@ -88,6 +113,26 @@ impl Parameter {
             allow_unknown: false,
             description: markdown.to_owned(),
         }
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The type of its arguments.
+    pub fn ty(&self) -> &Type {
+        &self.ty
+    }
+
+    /// What it is, in Markdown.
+    pub fn description(&self) -> &str {
+        &self.description
+    }
+
+    /// Whether null is an argument, too.
+    pub fn allows_null(&self) -> bool {
+        self.allow_null
     }
 
     /// Null is an argument, too. Without this Terraform refuses it.
