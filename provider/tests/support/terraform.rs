@@ -34,6 +34,7 @@ pub const PATIENCE: Duration = Duration::from_mins(3);
 
 /// A directory with a configuration, and how Terraform is run in it.
 pub struct Terraform {
+    program: PathBuf,
     directory: TempDir,
     environment: BTreeMap<OsString, OsString>,
 }
@@ -41,19 +42,25 @@ pub struct Terraform {
 impl Terraform {
     /// An empty directory, if there is a `terraform` on the PATH; says so and gives nothing if there is none.
     pub async fn here() -> Option<Self> {
-        if Command::new("terraform")
+        Self::of("terraform").await
+    }
+
+    /// The same with another program that speaks its language: `tofu`. It is looked for on the PATH, and where
+    /// scripts/setup puts tools.
+    pub async fn of(name: &str) -> Option<Self> {
+        let program = tool(name)?;
+        let version = Command::new(&program)
             .arg("version")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .await
-            .is_err()
-        {
-            eprintln!("SKIPPED: `terraform` is not on the PATH");
+            .env("CHECKPOINT_DISABLE", "1")
+            .output()
+            .await;
+        if !version.is_ok_and(|version| version.status.success()) {
+            eprintln!("SKIPPED: {} does not run", program.display());
             return None;
         }
         let directory = tempfile::tempdir().expect("a directory");
         let mut terraform = Self {
+            program,
             directory,
             environment: BTreeMap::new(),
         };
@@ -125,7 +132,7 @@ impl Terraform {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new("terraform");
+        let mut command = Command::new(&self.program);
         command
             .args(arguments)
             .current_dir(self.directory.path())
@@ -239,6 +246,25 @@ impl Terraform {
     pub fn state_file(&self) -> String {
         fs::read_to_string(self.path("terraform.tfstate")).unwrap_or_default()
     }
+}
+
+/// The tool of this name, if there is one; says so if there is none.
+fn tool(name: &str) -> Option<PathBuf> {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let cache = variable("HARNESS_DELEGATE_CACHE")
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(variable("XDG_CACHE_HOME")?).join("harness-delegate")))
+        .or_else(|| Some(PathBuf::from(variable("HOME")?).join(".cache/harness-delegate")));
+    let mut folders: Vec<PathBuf> = std::env::split_paths(&variable("PATH").unwrap_or_default()).collect();
+    folders.extend(cache.map(|cache| cache.join("bin")));
+    let found = folders
+        .into_iter()
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file());
+    if found.is_none() {
+        eprintln!("SKIPPED: `{name}` is neither on the PATH nor in the cache of scripts/setup");
+    }
+    found
 }
 
 fn local_name(source: &str) -> &str {
