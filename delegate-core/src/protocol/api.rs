@@ -285,31 +285,6 @@ pub struct TokenList {
     pub tokens: Vec<TokenView>,
 }
 
-/// A delegate token as `/ng/api/delegate-token-ng` shows it.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct TokenDetails {
-    /// Identity.
-    #[serde(default)]
-    pub uuid: String,
-    /// Account it belongs to.
-    #[serde(default)]
-    pub account_id: String,
-    /// Name, unique in the account.
-    pub name: String,
-    /// When it was made, milliseconds since the epoch.
-    #[serde(default)]
-    pub created_at: i64,
-    /// `ACTIVE` or `REVOKED`.
-    pub status: String,
-    /// The secret in the form the user interface shows; only on creation and when asked for by name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub value: Option<String>,
-    /// When it revokes itself, milliseconds since the epoch.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub revoke_after: Option<i64>,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

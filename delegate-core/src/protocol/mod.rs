@@ -9,5 +9,6 @@ mod call_error;
 pub mod client;
 pub mod http;
 pub mod logs;
+pub mod platform;
 pub mod token;
 pub mod wire;

@@ -44,7 +44,12 @@ async fn a_token_is_made_used_revoked_and_deleted() {
         &[("delegateTokenName", "team-a")],
     )
     .await;
-    assert_eq!(groups["resource"]["delegateGroupDetails"][0]["groupName"], "a");
+    let group = &groups["resource"]["delegateGroupDetails"][0];
+    assert_eq!(group["groupName"], "a");
+    assert_eq!(
+        group["delegateInstanceDetails"][0]["connections"][0]["version"],
+        "1.0.0"
+    );
 
     assert_eq!(
         call(&manager, Method::DELETE, TOKENS, &name).await.0,
@@ -120,6 +125,24 @@ async fn delegates_are_listed_by_name_with_their_replicas() {
     .await
     .1;
     assert!(version["resource"]["latestSupportedVersion"].is_string());
+}
+
+#[tokio::test]
+async fn organizations_and_projects_which_the_manager_does_not_have_are_refused() {
+    let (_directory, manager) = manager().await;
+    for parameter in ["orgIdentifier", "projectIdentifier"] {
+        let query = [("tokenName", "team-b"), (parameter, "default")];
+        let (status, refused) = call(&manager, Method::POST, TOKENS, &query).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST);
+        let message = refused["responseMessages"][0]["message"].as_str().unwrap();
+        assert!(message.contains(parameter), "{message}");
+    }
+    let (_, listed) = call(&manager, Method::GET, TOKENS, &[("name", "team-b")]).await;
+    assert_eq!(
+        listed["resource"],
+        json!([]),
+        "nothing was made in the account instead"
+    );
 }
 
 #[tokio::test]

@@ -18,21 +18,25 @@ use super::refusal::Refusal;
 use crate::manager::engine::Engine;
 use crate::manager::queue::FORGET_AFTER_MS;
 use crate::manager::store::TokenRow;
-use crate::protocol::api::{DelegateView, TokenDetails};
+use crate::protocol::api::DelegateView;
+use crate::protocol::platform::{
+    DelegateFilter, DelegateListing, DelegateReplica, LATEST_VERSION, LIST_DELEGATES, SupportedVersions,
+    TOKENS, TokenDetails,
+};
 use crate::protocol::wire::Envelope;
 
 pub(super) fn router(engine: &App) -> Router<App> {
     Router::new()
         .route(
-            "/delegate-token-ng",
+            TOKENS,
             get(tokens)
                 .post(create_token)
                 .put(revoke_token)
                 .delete(delete_token),
         )
         .route("/delegate-token-ng/delegate-groups", get(groups_of_token))
-        .route("/delegate-setup/listDelegates", post(list_delegates))
-        .route("/delegate-setup/latest-supported-version", get(latest_version))
+        .route(LIST_DELEGATES, post(list_delegates))
+        .route(LATEST_VERSION, get(latest_version))
         .layer(middleware::from_fn_with_state(engine.clone(), api_key))
 }
 
@@ -45,6 +49,8 @@ struct Params {
     name: Option<String>,
     status: Option<String>,
     revoke_after: Option<i64>,
+    org_identifier: Option<String>,
+    project_identifier: Option<String>,
 }
 
 async fn api_key(
@@ -59,6 +65,18 @@ async fn api_key(
     if params.account_identifier != engine.identity.account.as_str() {
         let message = "accountIdentifier does not name the account of this manager.";
         return Refusal::new(StatusCode::FORBIDDEN, "INVALID_ACCOUNT", message).into_response();
+    }
+    // A token made for a project must not quietly be one of the whole account.
+    for (value, parameter) in [
+        (params.org_identifier, "orgIdentifier"),
+        (params.project_identifier, "projectIdentifier"),
+    ] {
+        if value.is_some_and(|value| !value.is_empty()) {
+            let message = format!(
+                "This manager has one account without organizations and projects; leave {parameter} out."
+            );
+            return Refusal::new(StatusCode::BAD_REQUEST, "INVALID_REQUEST", message).into_response();
+        }
     }
     next.run(request).await
 }
@@ -165,6 +183,11 @@ async fn groups_of_token(
                     "activelyConnected": replica.connected,
                     "hostName": replica.host_name,
                     "tokenActive": replica.token_active,
+                    "connections": [{
+                        "uuid": replica.id,
+                        "version": replica.version,
+                        "lastHeartbeat": replica.last_seen_at.as_millisecond(),
+                    }],
                 })).collect::<Vec<_>>(),
             })
         })
@@ -172,24 +195,14 @@ async fn groups_of_token(
     Ok(Json(Envelope::of(json!({ "delegateGroupDetails": groups }))))
 }
 
-/// What a list may be narrowed by. Other filters of the product are taken and ignored: they speak of what is not here.
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct Filter {
-    status: Option<String>,
-    host_name: Option<String>,
-    delegate_name: Option<String>,
-    delegate_group_identifier: Option<String>,
-    delegate_tags: Vec<String>,
-}
-
+/// Filters that speak of what is not here, such as expired versions, are taken and ignored.
 async fn list_delegates(
     State(engine): State<App>,
     body: Result<Read, BodyError>,
-) -> Result<Json<Envelope<Vec<Value>>>, Refusal> {
+) -> Result<Json<Envelope<Vec<DelegateListing>>>, Refusal> {
     let body = body?;
-    let filter: Filter = if body.0.is_empty() {
-        Filter::default()
+    let filter: DelegateFilter = if body.0.is_empty() {
+        DelegateFilter::any()
     } else {
         body.json()?
     };
@@ -213,35 +226,38 @@ async fn list_delegates(
     let listed = groups(engine.delegates().into_iter().filter(asked))
         .into_iter()
         .filter(|(_, replicas)| of_status(replicas))
-        .map(|(name, replicas)| {
-            json!({
-                "type": replicas[0].delegate_type,
-                "name": name,
-                "description": replicas[0].description,
-                "tags": replicas[0].tags,
-                "lastHeartBeat": last_heartbeat(&replicas),
-                "connected": is_connected(&replicas),
-                "delegateReplicas": replicas.iter().map(|replica| json!({
-                    "uuid": replica.id,
-                    "lastHeartbeat": replica.last_seen_at.as_millisecond(),
-                    "connected": replica.connected,
-                    "hostName": replica.host_name,
-                    "version": replica.version,
-                    "expiringAt": replica.last_seen_at.as_millisecond() + FORGET_AFTER_MS,
-                })).collect::<Vec<_>>(),
-                "autoUpgrade": "OFF",
-                "legacy": false,
-            })
+        .map(|(name, replicas)| DelegateListing {
+            delegate_type: replicas[0].delegate_type.clone(),
+            name,
+            description: replicas[0].description.clone(),
+            tags: replicas[0].tags.clone(),
+            last_heart_beat: last_heartbeat(&replicas),
+            connected: is_connected(&replicas),
+            delegate_replicas: replicas.iter().map(replica).collect(),
+            auto_upgrade: "OFF".to_owned(),
+            ..DelegateListing::default()
         })
         .collect();
     Ok(Json(Envelope::of(listed)))
 }
 
-async fn latest_version() -> Json<Envelope<Value>> {
-    Json(Envelope::of(json!({
-        "latestSupportedVersion": crate::VERSION,
-        "latestSupportedMinimalVersion": crate::VERSION,
-    })))
+fn replica(replica: &DelegateView) -> DelegateReplica {
+    let last_heartbeat = replica.last_seen_at.as_millisecond();
+    DelegateReplica {
+        uuid: replica.id.clone(),
+        last_heartbeat,
+        connected: replica.connected,
+        host_name: replica.host_name.clone(),
+        version: replica.version.clone(),
+        expiring_at: last_heartbeat + FORGET_AFTER_MS,
+    }
+}
+
+async fn latest_version() -> Json<Envelope<SupportedVersions>> {
+    Json(Envelope::of(SupportedVersions {
+        latest_supported_version: crate::VERSION.to_owned(),
+        latest_supported_minimal_version: crate::VERSION.to_owned(),
+    }))
 }
 
 /// Delegates of one name are replicas of one delegate; no group is empty.
