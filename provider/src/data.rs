@@ -11,6 +11,7 @@ use crate::framework::schema::{Attribute, Object, Rule, Schema};
 use crate::framework::value::{Type, Value};
 use crate::install::cluster::{Connections, Exec, Target};
 use crate::install::helm::{Helm, HelmError};
+use crate::platform::{self, Access, Api, PlatformError};
 
 /// The provider's settings.
 #[derive(Default)]
@@ -31,6 +32,10 @@ pub struct ProviderData {
     helm: OnceCell<Helm>,
     /// Which delegates this process was asked for.
     pub claims: Claims,
+    /// Connections to the platform API.
+    pub platform: platform::Connections,
+    /// Arguments that the platform API needs and that are known only after apply.
+    pub unknown: Vec<&'static str>,
 }
 
 /// The provider block, with what is known of it.
@@ -100,6 +105,11 @@ impl ProviderData {
             connections: Connections::default(),
             helm: OnceCell::new(),
             claims: Claims::default(),
+            platform: platform::Connections::default(),
+            unknown: ["endpoint", "account_id", "platform_api_key"]
+                .into_iter()
+                .filter(|name| config.named(name).is_unknown())
+                .collect(),
         })
     }
 
@@ -111,6 +121,22 @@ impl ProviderData {
         self.helm
             .get_or_try_init(|| Helm::find(self.helm_binary.as_deref(), stop))
             .await
+    }
+
+    /// The platform API of an account, the provider's own when none is named. Nothing is contacted.
+    ///
+    /// # Errors
+    /// What is missing, unknown or malformed, with its remedy.
+    pub fn api(&self, account: Option<&str>, stop: &CancellationToken) -> Result<Api, PlatformError> {
+        let needed = |name: &&&str| account.is_none() || **name != "account_id";
+        let unknown: Vec<_> = self.unknown.iter().filter(needed).copied().collect();
+        let access = Access {
+            endpoint: self.endpoint.as_deref(),
+            account_id: account.or(self.account_id.as_deref()),
+            api_key: self.platform_api_key.as_ref(),
+            unknown: &unknown,
+        };
+        self.platform.api(access, stop)
     }
 }
 
@@ -181,8 +207,9 @@ pub(crate) fn schema() -> Schema {
         .describe("Installs Harness-compatible delegates and proves that they work. Nothing is contacted before it is needed.")
         .attribute(
             "endpoint",
-            Attribute::string()
-                .describe("URL of the manager, for delegates that do not name their own; also `HARNESS_ENDPOINT`."),
+            Attribute::string().describe(
+                "URL of the manager, for delegates that do not name their own and for the platform API; also `HARNESS_ENDPOINT`.",
+            ),
         )
         .attribute(
             "account_id",
@@ -190,7 +217,8 @@ pub(crate) fn schema() -> Schema {
         )
         .attribute(
             "platform_api_key",
-            secret().describe("Key for the manager's platform API; also `HARNESS_PLATFORM_API_KEY`. Installing needs none."),
+            secret().describe("Key for the manager's platform API; also `HARNESS_PLATFORM_API_KEY`. Delegate tokens and lists of delegates need it, \
+                 installing does not."),
         )
         .attribute("kubernetes", Attribute::object(kubernetes).describe("The cluster, for delegates that do not name their own."))
         .attribute("helm_binary", Attribute::string().describe("The `helm` program, a name or a path; `helm` when absent."))
