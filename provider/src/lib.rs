@@ -14,5 +14,7 @@ pub mod install;
 pub mod platform;
 pub mod plugin;
 mod provider;
+mod secret;
+pub mod token;
 
 pub use provider::HarnessProvider;

@@ -7,6 +7,7 @@ use crate::delegate::Delegate;
 use crate::framework::diagnostics::Diagnostics;
 use crate::framework::schema::Schema;
 use crate::framework::traits::{ConfigureRequest, Parts, Provider};
+use crate::token::{EphemeralToken, TokenResource};
 
 /// The provider.
 #[derive(Debug, Default)]
@@ -21,10 +22,26 @@ impl Provider for HarnessProvider {
     }
 
     fn register(&self, parts: &mut Parts<ProviderData>) {
-        parts.resource(Delegate);
+        parts
+            .resource(Delegate)
+            .resource(TokenResource)
+            .ephemeral_resource(EphemeralToken);
     }
 
     async fn configure(&self, request: ConfigureRequest) -> Result<ProviderData, Diagnostics> {
         ProviderData::of(&request.config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::HarnessProvider;
+    use crate::framework::server::ProviderServer;
+    use crate::plugin::StopSignal;
+
+    #[test]
+    fn every_part_obeys_terraforms_rules() {
+        let faults = ProviderServer::new(HarnessProvider, StopSignal::new()).check();
+        assert_eq!(faults, Vec::<String>::new());
     }
 }

@@ -2,20 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use delegate_core::Secret;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use crate::framework::value::Field;
-
-/// A secret that the user has chosen to keep in Terraform's state (`token` instead of `token_wo`).
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct StateSecret(pub Secret);
-
-impl Serialize for StateSecret {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.0.expose())
-    }
-}
+use crate::secret::StateSecret;
 
 /// The resource.
 #[derive(Debug, Clone, Serialize, Deserialize)]
