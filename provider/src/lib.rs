@@ -11,6 +11,7 @@ mod data;
 pub mod delegate;
 pub mod framework;
 pub mod install;
+pub mod listing;
 pub mod platform;
 pub mod plugin;
 mod provider;

@@ -7,6 +7,7 @@ use crate::delegate::Delegate;
 use crate::framework::diagnostics::Diagnostics;
 use crate::framework::schema::Schema;
 use crate::framework::traits::{ConfigureRequest, Parts, Provider};
+use crate::listing::{DelegateVersion, Delegates};
 use crate::token::{EphemeralToken, TokenResource};
 
 /// The provider.
@@ -25,7 +26,9 @@ impl Provider for HarnessProvider {
         parts
             .resource(Delegate)
             .resource(TokenResource)
-            .ephemeral_resource(EphemeralToken);
+            .ephemeral_resource(EphemeralToken)
+            .data_source(Delegates)
+            .data_source(DelegateVersion);
     }
 
     async fn configure(&self, request: ConfigureRequest) -> Result<ProviderData, Diagnostics> {
