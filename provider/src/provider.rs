@@ -7,6 +7,7 @@ use crate::delegate::Delegate;
 use crate::framework::diagnostics::Diagnostics;
 use crate::framework::schema::Schema;
 use crate::framework::traits::{ConfigureRequest, Parts, Provider};
+use crate::functions::{DecodeTokenHint, Tags};
 use crate::listing::{DelegateVersion, Delegates};
 use crate::token::{EphemeralToken, TokenResource};
 
@@ -28,7 +29,9 @@ impl Provider for HarnessProvider {
             .resource(TokenResource)
             .ephemeral_resource(EphemeralToken)
             .data_source(Delegates)
-            .data_source(DelegateVersion);
+            .data_source(DelegateVersion)
+            .function(DecodeTokenHint)
+            .function(Tags);
     }
 
     async fn configure(&self, request: ConfigureRequest) -> Result<ProviderData, Diagnostics> {
