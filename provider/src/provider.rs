@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use crate::data::{self, ProviderData};
-use crate::delegate::Delegate;
+use crate::delegate::{Delegate, DelegateList};
 use crate::framework::diagnostics::Diagnostics;
 use crate::framework::schema::Schema;
 use crate::framework::traits::{ConfigureRequest, Parts, Provider};
@@ -26,6 +26,7 @@ impl Provider for HarnessProvider {
     fn register(&self, parts: &mut Parts<ProviderData>) {
         parts
             .resource(Delegate)
+            .list_resource(DelegateList)
             .resource(TokenResource)
             .ephemeral_resource(EphemeralToken)
             .data_source(Delegates)

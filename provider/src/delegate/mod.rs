@@ -5,10 +5,12 @@
 //! installers and touches nothing itself.
 
 mod import;
+mod list;
 mod model;
 mod place;
 mod resource;
 mod schema;
 mod spec;
 
+pub use list::DelegateList;
 pub use resource::Delegate;

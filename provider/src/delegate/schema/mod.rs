@@ -8,6 +8,7 @@ mod token;
 pub(super) use checks::duration;
 use checks::{is_url, parses};
 use delegate_core::config::{AccountId, DelegateName};
+pub(super) use places::kubernetes;
 
 use crate::framework::schema::{Attribute, Schema, Validator};
 use crate::framework::value::Type;

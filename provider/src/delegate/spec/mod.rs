@@ -14,7 +14,7 @@ use delegate_core::install::host::HostSpec;
 pub(super) use host::default_directory;
 use url::Url;
 
-use super::model::Model;
+use super::model::{Kubernetes, Model};
 use super::schema::duration;
 use crate::data::ProviderData;
 use crate::framework::diagnostics::{Diagnostic, Diagnostics};
@@ -63,10 +63,7 @@ pub(super) fn spec(
     let mut config = settings(model, token, provider)?;
     if let Some(helm) = &model.helm {
         config.delegate_type = DelegateType::HelmDelegate;
-        let target = model
-            .kubernetes
-            .as_ref()
-            .map_or_else(|| provider.kubernetes.clone(), helm::overridden(provider));
+        let target = target(model.kubernetes.as_ref(), provider);
         return Ok(Spec::Helm(
             Box::new(helm::spec(model, helm, config, token)?),
             Box::new(target),
@@ -74,6 +71,11 @@ pub(super) fn spec(
     }
     let host = model.host.clone().unwrap_or_default();
     Ok(Spec::Host(Box::new(host::spec(model, &host, config)?)))
+}
+
+/// The cluster that is meant: the provider's, unless another is named.
+pub(super) fn target(kubernetes: Option<&Kubernetes>, provider: &ProviderData) -> Target {
+    kubernetes.map_or_else(|| provider.kubernetes.clone(), helm::overridden(provider))
 }
 
 /// How far an apply waits.

@@ -118,6 +118,28 @@ impl Connection {
         Ok(self.bounded(&action, api.list(&params)).await?.items)
     }
 
+    /// Objects of a kind with these labels, in all namespaces.
+    ///
+    /// # Errors
+    /// When the API server cannot be reached or refuses.
+    pub async fn list_everywhere(
+        &self,
+        (api_version, kind): (&str, &str),
+        labels: &str,
+    ) -> Result<Vec<DynamicObject>, ClusterError> {
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        let gvk = GroupVersionKind::gvk(group, version, kind);
+        let known = KNOWN_KINDS.iter().find(|(known, ..)| *known == kind);
+        let resource = match known {
+            Some((_, plural, _)) => ApiResource::from_gvk_with_plural(&gvk, plural),
+            None => ApiResource::from_gvk(&gvk),
+        };
+        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource);
+        let params = ListParams::default().labels(labels);
+        let action = format!("list {kind} objects in all namespaces");
+        Ok(self.bounded(&action, api.list(&params)).await?.items)
+    }
+
     /// A typed API of a namespace, for what has a Rust type.
     pub(super) fn typed<K>(&self, namespace: &str) -> Api<K>
     where

@@ -8,16 +8,6 @@ use crate::framework::schema::{Attribute, Change, Object, Rule, Schema, Validato
 use crate::framework::value::Type;
 
 pub(super) fn arguments(schema: Schema) -> Schema {
-    let kubernetes = Object::new()
-        .attribute("config_path", Attribute::string().describe("A kubeconfig file."))
-        .attribute(
-            "config_paths",
-            Attribute::list(Type::String).describe("Several kubeconfig files, merged as kubectl does."),
-        )
-        .attribute(
-            "config_context",
-            Attribute::string().describe("Context to use; the current one when absent."),
-        );
     let duration = |what: &str| {
         Attribute::string()
             .validate(Validator::text(is_duration))
@@ -58,7 +48,7 @@ pub(super) fn arguments(schema: Schema) -> Schema {
         )
         .attribute(
             "kubernetes",
-            Attribute::object(kubernetes)
+            Attribute::object(kubernetes())
                 .describe("The cluster; the provider's when absent. Credentials other than in files belong to the provider."),
         )
         .attribute(
@@ -80,6 +70,20 @@ pub(super) fn arguments(schema: Schema) -> Schema {
         .rule(Rule::required_with("mtls.certificate_file", ["host"]))
         .rule(Rule::required_with("ca_bundle.secret_name", ["helm"]))
         .rule(Rule::required_with("ca_bundle.directory", ["host"]))
+}
+
+/// Which cluster, without credentials: those would stay in the state.
+pub(in crate::delegate) fn kubernetes() -> Object {
+    Object::new()
+        .attribute("config_path", Attribute::string().describe("A kubeconfig file."))
+        .attribute(
+            "config_paths",
+            Attribute::list(Type::String).describe("Several kubeconfig files, merged as kubectl does."),
+        )
+        .attribute(
+            "config_context",
+            Attribute::string().describe("Context to use; the current one when absent."),
+        )
 }
 
 fn comes_or_goes(change: Change<'_>) -> bool {
