@@ -1,14 +1,31 @@
-//! Lists the files of the Helm chart for `install::chart`, so that a file added to the folder cannot be forgotten.
+//! Lists the files of the Helm chart for `install::chart`, so that a file added to the folder cannot be forgotten, and
+//! compiles the protocol file of the persistent connection, without `protoc`.
 
+use std::error::Error;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
-fn main() -> io::Result<()> {
+/// The protocol of the persistent connection.
+const STREAM: &str = "delegate_stream.proto";
+
+fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
     // A folder: cargo looks at everything in it.
     println!("cargo::rerun-if-changed=chart");
+    println!("cargo::rerun-if-changed=proto");
+    list_chart()?;
+    tonic_prost_build::configure()
+        // A task may have 16 MiB: a reference into the received buffer costs nothing.
+        .bytes(".")
+        // The stream goes through our own HTTP client and server.
+        .build_transport(false)
+        .emit_rerun_if_changed(false)
+        .compile_fds(protox::compile([STREAM], ["proto"])?)?;
+    Ok(())
+}
 
+fn list_chart() -> io::Result<()> {
     let root = PathBuf::from(var("CARGO_MANIFEST_DIR")?).join("chart");
     let mut files = Vec::new();
     collect(&root, &mut files)?;

@@ -245,8 +245,7 @@ impl Executor {
             return (Arc::new(Nowhere), None);
         }
         let log = self.logs.log(key, Secret::new(&logging.token));
-        let metrics = Arc::clone(&self.status.metrics);
-        let (sink, worker) = log_sink::start(log, Arc::clone(&self.log_budget), metrics);
+        let (sink, worker) = log_sink::start(log, Arc::clone(&self.log_budget), Arc::clone(&self.status));
         (Arc::new(sink), Some(worker))
     }
 }

@@ -137,6 +137,7 @@ fn body(status: &Status) -> String {
         "status": state,
         "connected": now.connected,
         "draining": now.draining,
+        "transport": status.link.transport().name(),
         "delegate_id": status.link.delegate_id().as_deref(),
         "tasks_executing": now.executing,
         "responses_undelivered": now.undelivered,

@@ -1,6 +1,6 @@
 //! Learning of tasks, and taking them.
 //!
-//! One long poll at a time. A manager that can wait answers when there is something; one that cannot answers at once,
+//! One question at a time. A manager that can wait answers when there is something; one that cannot answers at once,
 //! and is asked every three seconds. While the token is refused nothing is taken. Polling goes on at full capacity and
 //! while draining, because aborts come this way.
 
@@ -49,7 +49,16 @@ pub(super) async fn poll(executor: Arc<Executor>) {
     loop {
         let id = link.registered().await;
         let asked = Instant::now();
-        let events = match link.task_events(&id, LONG_POLL).await {
+        let mut transports = link.transports();
+        transports.mark_unchanged();
+        let asking = link.task_events(&id, LONG_POLL);
+        let told = tokio::select! {
+            told = asking => told,
+            // Asked again the other way: a question that is dropped loses nothing, because an event is repeated until
+            // it is acted on.
+            Ok(()) = transports.changed() => continue,
+        };
+        let events = match told {
             Ok(events) => events.delegate_task_events,
             Err(error) => {
                 // What it means was decided by the link; here it only costs time.

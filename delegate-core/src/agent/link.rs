@@ -1,6 +1,7 @@
 //! Calls to the manager, each an observation of the connection and of our token.
 //!
-//! The loops call the manager through here only, so that health, metrics and the token's fate see every answer.
+//! The loops call the manager through here only, so that health, metrics and the token's fate see every answer. They
+//! need not know how it is reached: calls go over the persistent connection while there is one, and by polling else.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,12 +13,19 @@ use super::auth_watch::AuthWatch;
 use super::connection::Connection;
 use super::metrics::Metrics;
 use crate::protocol::client::{CallError, ManagerClient, Verdict};
+use crate::protocol::logs::{LogServiceCallError, LogWrite, TaskLog};
+use crate::protocol::stream::{self, Stream};
+use crate::protocol::transport::{Polling, Transport};
 use crate::protocol::wire::{DelegateParams, Registered, Task, TaskEvents, TaskResponse};
 
 /// The manager, observed.
 #[derive(Debug)]
 pub(super) struct Link {
-    client: ManagerClient,
+    client: Arc<ManagerClient>,
+    polling: Arc<dyn Transport>,
+    transport: watch::Sender<Arc<dyn Transport>>,
+    /// Whether the manager we are registered with offers the persistent connection.
+    stream_offered: watch::Sender<bool>,
     pub(super) connection: Connection,
     pub(super) auth: AuthWatch,
     metrics: Arc<Metrics>,
@@ -26,8 +34,13 @@ pub(super) struct Link {
 
 impl Link {
     pub(super) fn new(client: ManagerClient, metrics: Arc<Metrics>) -> Self {
+        let client = Arc::new(client);
+        let polling: Arc<dyn Transport> = Arc::new(Polling::new(Arc::clone(&client)));
         Self {
             client,
+            transport: watch::Sender::new(Arc::clone(&polling)),
+            polling,
+            stream_offered: watch::Sender::new(false),
             connection: Connection::default(),
             auth: AuthWatch::new(),
             metrics,
@@ -63,9 +76,43 @@ impl Link {
         let _ = id.wait_for(Option::is_none).await;
     }
 
-    /// Takes on an identity.
-    pub(super) fn adopt(&self, id: Arc<str>) {
-        self.delegate_id.send_replace(Some(id));
+    /// Takes on an identity, and what the manager that gave it offers.
+    pub(super) fn adopt(&self, registered: Registered) {
+        self.stream_offered
+            .send_replace(registered.stream.as_deref() == Some(stream::VERSION));
+        self.delegate_id.send_replace(Some(registered.delegate_id.into()));
+    }
+
+    /// Waits until we are registered with a manager that offers the persistent connection. Cancellation safe.
+    pub(super) async fn stream_is_offered(&self) {
+        // The sender lives in `self`.
+        let _ = self.stream_offered.subscribe().wait_for(|offered| *offered).await;
+    }
+
+    /// Opens the persistent connection; nothing uses it yet.
+    pub(super) async fn open_stream(&self) -> Result<Arc<Stream>, CallError> {
+        let opened = self.client.open_stream().await.map(Arc::new);
+        self.observe(opened, None)
+    }
+
+    /// Calls go over this from now on.
+    pub(super) fn use_stream(&self, stream: Arc<Stream>) {
+        self.transport.send_replace(stream);
+    }
+
+    /// Calls go by polling from now on.
+    pub(super) fn use_polling(&self) {
+        self.transport.send_replace(Arc::clone(&self.polling));
+    }
+
+    /// How calls go now.
+    pub(super) fn transport(&self) -> Arc<dyn Transport> {
+        Arc::clone(&self.transport.borrow())
+    }
+
+    /// Tells when calls go another way.
+    pub(super) fn transports(&self) -> watch::Receiver<Arc<dyn Transport>> {
+        self.transport.subscribe()
     }
 
     /// Registers. A refused token is the caller's to judge: the first registration ends with it, a later one does not.
@@ -81,19 +128,31 @@ impl Link {
     }
 
     pub(super) async fn heartbeat(&self, params: &DelegateParams) -> Result<(), CallError> {
-        self.observe(self.client.heartbeat(params).await, Some(&params.delegate_id))
+        self.observe(
+            self.transport().heartbeat(params).await,
+            Some(&params.delegate_id),
+        )
     }
 
     pub(super) async fn task_events(&self, id: &str, wait: Duration) -> Result<TaskEvents, CallError> {
-        self.observe(self.client.task_events(id, wait).await, Some(id))
+        self.observe(self.transport().task_events(id, wait).await, Some(id))
     }
 
     pub(super) async fn acquire(&self, id: &str, task_id: &str) -> Result<Task, CallError> {
-        self.observe(self.client.acquire(id, task_id).await, None)
+        self.observe(self.transport().acquire(id, task_id).await, None)
     }
 
     pub(super) async fn respond(&self, id: &str, response: &TaskResponse) -> Result<(), CallError> {
-        self.observe(self.client.respond(id, response).await, None)
+        self.observe(self.transport().respond(id, response).await, None)
+    }
+
+    /// Not observed: a log service may be somebody else's, and is tried on its own terms.
+    pub(super) async fn write_log(
+        &self,
+        log: &TaskLog,
+        write: LogWrite<'_>,
+    ) -> Result<(), LogServiceCallError> {
+        self.transport().write_log(log, write).await
     }
 
     fn observe<T>(&self, result: Result<T, CallError>, as_delegate: Option<&str>) -> Result<T, CallError> {

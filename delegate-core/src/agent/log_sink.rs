@@ -19,7 +19,8 @@ use tracing::{debug, warn};
 
 use super::backoff::Backoff;
 use super::metrics::Metrics;
-use crate::protocol::logs::{LogServiceCallError, TaskLog};
+use super::status::Status;
+use crate::protocol::logs::{LogServiceCallError, LogWrite, TaskLog};
 use crate::protocol::wire::LogLine;
 use crate::task::LogSink;
 
@@ -122,7 +123,8 @@ impl Shared {
 }
 
 /// Starts a task's log: what the task writes to, and what sends it.
-pub(super) fn start(log: TaskLog, budget: Arc<LogBudget>, metrics: Arc<Metrics>) -> (LogShipper, LogWorker) {
+pub(super) fn start(log: TaskLog, budget: Arc<LogBudget>, status: Arc<Status>) -> (LogShipper, LogWorker) {
+    let metrics = Arc::clone(&status.metrics);
     let shared = Arc::new(Shared {
         buffer: Mutex::default(),
         arrived: Notify::new(),
@@ -133,6 +135,7 @@ pub(super) fn start(log: TaskLog, budget: Arc<LogBudget>, metrics: Arc<Metrics>)
     let worker = Worker {
         shared: Arc::clone(&shared),
         log,
+        status,
         next_position: 0,
         last_sent: None,
     };
@@ -200,6 +203,7 @@ impl LogWorker {
 struct Worker {
     shared: Arc<Shared>,
     log: TaskLog,
+    status: Arc<Status>,
     next_position: u64,
     last_sent: Option<Instant>,
 }
@@ -237,20 +241,18 @@ impl Worker {
 
     /// Opens the stream, sends until the log is closed and empty, closes the stream.
     async fn stream(&mut self) -> Result<(), NoStream> {
-        let log = self.log.clone();
-        self.persist(|| log.open()).await?;
+        self.write(LogWrite::Open).await?;
         while self.wait_for_lines().await {
             if let Some(last) = self.last_sent {
                 self.pace(last).await;
             }
             let batch = self.next_batch();
-            self.persist(|| log.append(&batch)).await?;
+            self.write(LogWrite::Append(&batch)).await?;
             self.last_sent = Some(Instant::now());
             self.shared.lock().moved = self.last_sent;
             self.shared.room.notify_waiters();
         }
-        // Every line is there: the service keeps the stream as the stored log.
-        self.persist(|| log.close(true)).await
+        self.write(LogWrite::Close).await
     }
 
     /// True when there are lines, false when there will be none any more.
@@ -333,16 +335,13 @@ impl Worker {
         batch
     }
 
-    /// Repeats a call until it works, is refused for good, or the log has been closed for too long.
-    async fn persist<F, Fut>(&self, mut call: F) -> Result<(), NoStream>
-    where
-        F: FnMut() -> Fut,
-        Fut: Future<Output = Result<(), LogServiceCallError>>,
-    {
+    /// Writes until it works, is refused for good, or the log has been closed for too long.
+    async fn write(&self, what: LogWrite<'_>) -> Result<(), NoStream> {
         let mut backoff = Backoff::default();
         let mut closed_at = None;
         loop {
-            let Err(error) = call().await else {
+            let written: Result<(), LogServiceCallError> = self.status.link.write_log(&self.log, what).await;
+            let Err(error) = written else {
                 return Ok(());
             };
             if !error.is_retryable() {

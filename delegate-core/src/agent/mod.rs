@@ -4,12 +4,13 @@
 //! without contact and binds what must be bound, [`Agent::run`] works until it is told to stop, and says how it ended.
 //!
 //! Who starts what. `run` starts [`health`], runs [`init_script`], then [`registration`], hands what an earlier life left
-//! open to [`recovery`], and starts three loops that live as long as the agent:
+//! open to [`recovery`], and starts four loops that live as long as the agent:
 //!
 //! ```text
 //!   registration  ── registers anew when the manager has forgotten us
 //!   heartbeat     ── every 10 s
-//!   intake        ── long poll ── ledger decides ──┬─ abort ─▶ the task's cancellation
+//!   streaming     ── the persistent connection, where the manager offers it
+//!   intake        ── events ── ledger decides ──┬─ abort ─▶ the task's cancellation
 //!                                                  └─ take  ─▶ execute, one per task
 //!   execute       ── journal ─ acquire ─ journal ─ task::Runner ─ journal ─ report ─ journal
 //!                                                      └─ log_sink, one worker per task
@@ -42,6 +43,7 @@ mod registration;
 mod report;
 mod shutdown;
 mod status;
+mod streaming;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -309,6 +311,10 @@ impl Agent {
         loops.spawn(async move { registration::keep_registered(&link.link, &body).await });
         let (link, body) = (status, params);
         loops.spawn(async move { heartbeat::beat(&link.link, &body).await });
+        if !config.poll_for_tasks {
+            let link = Arc::clone(&executor.status);
+            loops.spawn(async move { streaming::keep_open(&link.link).await });
+        }
         loops.spawn(intake::poll(Arc::clone(&executor)));
         drain::supervise(&executor, shutdown, loops, config.grace_period).await
     }

@@ -4,8 +4,6 @@
 //! whoever started the agent is still there to correct it. Later, when a manager has forgotten us, a refused token is
 //! the auth watch's matter.
 
-use std::sync::Arc;
-
 use tracing::{error, info, warn};
 
 use super::backoff::Backoff;
@@ -22,11 +20,11 @@ const REPORT_EVERY: u32 = 10;
 ///
 /// # Errors
 /// The manager refuses the token.
-pub(super) async fn register(link: &Link, params: &DelegateParams) -> Result<Arc<str>, CallError> {
+pub(super) async fn register(link: &Link, params: &DelegateParams) -> Result<(), CallError> {
     let mut backoff = Backoff::default();
     loop {
         let failed = match attempt(link, params).await {
-            Ok(id) => return Ok(id),
+            Ok(()) => return Ok(()),
             Err(failed) if matches!(failed.verdict(), Verdict::TokenRefused(_)) => return Err(failed),
             Err(failed) => failed,
         };
@@ -51,12 +49,11 @@ pub(super) async fn keep_registered(link: &Link, params: &DelegateParams) {
     }
 }
 
-async fn attempt(link: &Link, params: &DelegateParams) -> Result<Arc<str>, CallError> {
+async fn attempt(link: &Link, params: &DelegateParams) -> Result<(), CallError> {
     let registered = link.register(&identity::as_of_now(params, "")).await?;
-    let id: Arc<str> = registered.delegate_id.into();
-    info!(delegate_id = %id, "registered");
-    link.adopt(Arc::clone(&id));
-    Ok(id)
+    info!(delegate_id = registered.delegate_id, "registered");
+    link.adopt(registered);
+    Ok(())
 }
 
 async fn pause(backoff: &mut Backoff, failed: &CallError) {

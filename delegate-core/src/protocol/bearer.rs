@@ -12,6 +12,7 @@ use http::HeaderValue;
 use tokio::time::Instant;
 
 use super::token;
+use crate::Secret;
 use crate::config::{AccountId, DelegateToken, TokenSource};
 
 /// A minted token is used for half its life, so that it never runs out on the way.
@@ -41,12 +42,15 @@ pub enum BearerError {
     Randomness,
 }
 
+/// What stands before a token in `Authorization`.
+const SCHEME: &str = "Delegate ";
+
 /// Mints and keeps the bearer token of one account.
 #[derive(Debug)]
 pub(super) struct Bearer {
     account_id: AccountId,
     source: TokenSource,
-    kept: Mutex<Option<(HeaderValue, Instant)>>,
+    kept: Mutex<Option<(Secret, Instant)>>,
     /// Seconds the manager's clock is ahead of ours, where it refused a fresh token as expired.
     clock_offset: AtomicI64,
 }
@@ -63,20 +67,25 @@ impl Bearer {
 
     /// The value of `Authorization`.
     pub(super) fn header(&self) -> Result<HeaderValue, BearerError> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((header, minted)) = kept.as_ref()
-            && minted.elapsed() < FRESH_FOR
-        {
-            return Ok(header.clone());
-        }
-        let now = now_seconds() + self.clock_offset.load(Ordering::Relaxed);
-        let jwe = token::mint(self.account_id.as_str(), &self.token()?, now)
-            .map_err(|_| BearerError::Randomness)?;
-        let mut header = HeaderValue::try_from(format!("Delegate {}", jwe.expose()))
+        let mut header = HeaderValue::try_from(format!("{SCHEME}{}", self.token()?.expose()))
             .map_err(|_| BearerError::Randomness)?;
         header.set_sensitive(true);
-        *kept = Some((header.clone(), Instant::now()));
         Ok(header)
+    }
+
+    /// The bearer token itself.
+    pub(super) fn token(&self) -> Result<Secret, BearerError> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((token, minted)) = kept.as_ref()
+            && minted.elapsed() < FRESH_FOR
+        {
+            return Ok(token.clone());
+        }
+        let now = now_seconds() + self.clock_offset.load(Ordering::Relaxed);
+        let jwe = token::mint(self.account_id.as_str(), &self.delegate_token()?, now)
+            .map_err(|_| BearerError::Randomness)?;
+        *kept = Some((jwe.clone(), Instant::now()));
+        Ok(jwe)
     }
 
     /// Forgets the kept token: the next call mints anew, and reads the token file again.
@@ -91,7 +100,7 @@ impl Bearer {
         offset
     }
 
-    fn token(&self) -> Result<DelegateToken, BearerError> {
+    fn delegate_token(&self) -> Result<DelegateToken, BearerError> {
         let path = match &self.source {
             TokenSource::Inline(token) => return Ok(token.clone()),
             TokenSource::File(path) => path,

@@ -28,13 +28,13 @@ pub const MAX_REPLY: usize = 16 * 1024 * 1024;
 /// Time for a registration.
 const REGISTER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time for a heartbeat: the protocol's own number, above one interval of 10 s.
-const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(15);
+pub(super) const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(15);
 /// Time for task events beyond what the manager was asked to wait.
-const TASK_EVENTS_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const TASK_EVENTS_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time for an acquire; its reply carries the whole task.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time for a response, whose body may be large and the line slow.
-const RESPOND_TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const RESPOND_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A clock that differs by less is not the reason why a fresh token is refused.
 const CLOCK_DIFFERENCE_WORTH_MENTION: i64 = 30;
@@ -68,6 +68,43 @@ impl ManagerClient {
         self.http.for_url(&self.base)?;
         self.bearer.header()?;
         Ok(())
+    }
+
+    /// Base of the manager's own log service.
+    pub(super) fn log_service(&self) -> Url {
+        let mut url = self.base.clone();
+        url.set_path(&format!(
+            "{}/log-service/",
+            self.base.path().trim_end_matches('/')
+        ));
+        url
+    }
+
+    /// Where the persistent connection is.
+    pub(super) fn stream_url(&self) -> Url {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments
+                .pop_if_empty()
+                .extend(["harness_delegate.stream.v1.DelegateStream", "Connect"]);
+        }
+        url
+    }
+
+    pub(super) fn http(&self) -> &Http {
+        &self.http
+    }
+
+    pub(super) fn base(&self) -> &Url {
+        &self.base
+    }
+
+    pub(super) fn account_id(&self) -> &AccountId {
+        &self.account_id
+    }
+
+    pub(super) fn bearer(&self) -> &Bearer {
+        &self.bearer
     }
 
     /// Registers, and learns the delegate's identity.
@@ -269,7 +306,7 @@ impl Reply {
 
 /// The types of this protocol have string keys and no failing serializer, so this cannot fail; should it ever, an
 /// empty body makes the manager say what is missing.
-fn to_json(value: &impl Serialize) -> Vec<u8> {
+pub(super) fn to_json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_default()
 }
 

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::{Client, NoProxy};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
@@ -33,6 +34,13 @@ const POOL_MAX_IDLE: usize = 16;
 
 /// Notices a peer that vanished without a word while a long poll waits.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(20);
+
+/// The same for the persistent connection, which is otherwise silent between heartbeats: a ping this often, and its
+/// answer within the same time. A dead one is noticed within 20 s.
+const STREAM_KEEPALIVE: Duration = Duration::from_secs(10);
+
+/// Bytes in flight on the persistent connection, either way, before the peer has read them.
+const STREAM_WINDOW: u32 = 1024 * 1024;
 
 /// A certificate bundle is below 1 MiB; a larger file in the folder is something else.
 const MAX_CERTIFICATE_FILE: u64 = 4 * 1024 * 1024;
@@ -83,6 +91,12 @@ pub enum HttpError {
         /// What is wrong with it; never the login.
         reason: String,
     },
+    /// The persistent connection cannot be had this way.
+    #[error(
+        "a proxy does not pass the persistent connection of a plain http:// manager on; use https://, or name the \
+         manager in NO_PROXY"
+    )]
+    StreamThroughProxy,
     /// The TLS library refused its settings.
     #[error("the TLS client could not be set up: {reason}")]
     Tls {
@@ -129,16 +143,53 @@ impl Http {
         Ok(slot.get_or_init(|| client).clone())
     }
 
+    /// A client for one persistent connection, by HTTP/2: a new one, with the certificates as they are now.
+    ///
+    /// # Errors
+    /// When the settings cannot be used, or a plain `http://` URL is behind a proxy, which would not pass HTTP/2 on.
+    pub fn for_stream(&self, url: &Url) -> Result<Client, HttpError> {
+        let proxied = self.settings.proxy.is_some() && !self.is_direct(url);
+        if proxied && url.scheme() == "http" {
+            return Err(HttpError::StreamThroughProxy);
+        }
+        let mut tls = tls_config(&self.settings, url.scheme() == "https")?;
+        tls.alpn_protocols = vec![b"h2".to_vec()];
+        let builder = Client::builder()
+            .tls_backend_preconfigured(tls)
+            .http2_prior_knowledge()
+            .http2_initial_stream_window_size(STREAM_WINDOW)
+            .http2_initial_connection_window_size(STREAM_WINDOW)
+            .http2_keep_alive_interval(STREAM_KEEPALIVE)
+            .http2_keep_alive_timeout(STREAM_KEEPALIVE)
+            .http2_keep_alive_while_idle(true);
+        self.finish(builder)
+    }
+
     fn build(&self, with_roots: bool) -> Result<Client, HttpError> {
-        let mut builder = Client::builder()
+        let builder = Client::builder()
             .tls_backend_preconfigured(tls_config(&self.settings, with_roots)?)
+            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
+            .pool_max_idle_per_host(POOL_MAX_IDLE);
+        self.finish(builder)
+    }
+
+    /// Whether `NO_PROXY` names the host of a URL, by the rules of the HTTP library that obeys it.
+    fn is_direct(&self, url: &Url) -> bool {
+        let matcher = Matcher::builder()
+            .all("http://any")
+            .no(self.settings.no_proxy.join(","))
+            .build();
+        http::Uri::try_from(url.as_str()).is_ok_and(|uri| matcher.intercept(&uri).is_none())
+    }
+
+    /// What all clients have in common.
+    fn finish(&self, builder: reqwest::ClientBuilder) -> Result<Client, HttpError> {
+        let mut builder = builder
             .user_agent(concat!("harness-delegate/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
             .retry(reqwest::retry::never())
             .connect_timeout(CONNECT_TIMEOUT)
-            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
-            .pool_max_idle_per_host(POOL_MAX_IDLE)
             .tcp_keepalive(TCP_KEEPALIVE)
             .tcp_nodelay(true);
         builder = match &self.settings.proxy {

@@ -22,7 +22,7 @@ use crate::config::AccountId;
 const MAX_REPLY: usize = 64 * 1024;
 
 /// Time to open or close a stream, to append to it, or to get a link.
-const CALL_TIMEOUT: Duration = Duration::from_secs(15);
+pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Time to upload a blob.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(60);
@@ -88,6 +88,28 @@ pub struct TaskLog {
     token: Secret,
 }
 
+/// What is done to the stream of a log.
+#[derive(Debug, Clone, Copy)]
+pub enum LogWrite<'a> {
+    /// Lines are coming.
+    Open,
+    /// Here are some. Their positions tell repeated ones.
+    Append(&'a [LogLine]),
+    /// Every line is there: the service keeps the stream as the stored log.
+    Close,
+}
+
+impl LogWrite<'_> {
+    /// For errors.
+    pub fn operation(&self) -> &'static str {
+        match self {
+            Self::Open => "opening the log stream",
+            Self::Append(_) => "appending to the log stream",
+            Self::Close => "closing the log stream",
+        }
+    }
+}
+
 /// Reply of a link request.
 #[derive(Debug, Deserialize)]
 struct Link {
@@ -95,35 +117,34 @@ struct Link {
 }
 
 impl TaskLog {
-    /// Opens the stream.
-    pub async fn open(&self) -> Result<(), LogServiceCallError> {
-        let url = self.url(&["stream"], &[]);
-        self.call("opening the log stream", Method::POST, url, CALL_TIMEOUT, None)
-            .await
-            .map(drop)
+    /// Whether this service is the one at a base URL.
+    pub(super) fn is_at(&self, base: &Url) -> bool {
+        let end = |url: &Url| url.as_str().trim_end_matches('/').len();
+        let own = &self.service.base;
+        own.as_str()[..end(own)] == base.as_str()[..end(base)]
     }
 
-    /// Appends lines to the stream.
-    pub async fn append(&self, lines: &[LogLine]) -> Result<(), LogServiceCallError> {
-        let url = self.url(&["stream"], &[]);
-        let body = serde_json::to_vec(lines).unwrap_or_default();
-        let json = Some((body, "application/json"));
-        self.call(
-            "appending to the log stream",
-            Method::PUT,
-            url,
-            CALL_TIMEOUT,
-            json,
-        )
-        .await
-        .map(drop)
+    pub(super) fn key(&self) -> &str {
+        &self.key
     }
 
-    /// Closes the stream. With `snapshot` the service keeps it as the stored log.
-    pub async fn close(&self, snapshot: bool) -> Result<(), LogServiceCallError> {
-        let query: &[_] = if snapshot { &[("snapshot", "true")] } else { &[] };
-        let url = self.url(&["stream"], query);
-        self.call("closing the log stream", Method::DELETE, url, CALL_TIMEOUT, None)
+    pub(super) fn token(&self) -> &Secret {
+        &self.token
+    }
+
+    /// Writes to the stream.
+    pub async fn write(&self, write: LogWrite<'_>) -> Result<(), LogServiceCallError> {
+        let operation = write.operation();
+        let url = |query: &[_]| self.url(&["stream"], query);
+        let (method, url, body) = match write {
+            LogWrite::Open => (Method::POST, url(&[]), None),
+            LogWrite::Append(lines) => {
+                let body = serde_json::to_vec(lines).unwrap_or_default();
+                (Method::PUT, url(&[]), Some((body, "application/json")))
+            }
+            LogWrite::Close => (Method::DELETE, url(&[("snapshot", "true")]), None),
+        };
+        self.call(operation, method, url, CALL_TIMEOUT, body)
             .await
             .map(drop)
     }

@@ -114,6 +114,13 @@ fn is_zero(number: &i64) -> bool {
 pub struct Registered {
     /// Identity of this delegate from now on.
     pub delegate_id: String,
+    /// Version of the persistent connection that the manager offers. Only our own manager sends it.
+    #[serde(
+        default,
+        rename = "persistentConnection",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub stream: Option<String>,
 }
 
 /// What a task event asks for.

@@ -24,6 +24,18 @@ impl Engine {
         Ok(core.tokens.authenticate(&self.identity.account, bearer, now())?)
     }
 
+    /// Whether a delegate token that was good before still is.
+    pub fn still_active(&self, token: &str) -> Result<(), EngineError> {
+        let core = self.shared.lock();
+        match core.tokens.get(token) {
+            Some(token) if token.is_active(now()) => Ok(()),
+            _ => Err(crate::manager::tokens::Refused::Revoked {
+                name: token.to_owned(),
+            }
+            .into()),
+        }
+    }
+
     /// Registers a delegate.
     pub async fn register(&self, params: DelegateParams, token: &str) -> Result<DelegateId, EngineError> {
         let room = self.writer.room(0).await?;

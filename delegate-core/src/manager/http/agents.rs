@@ -19,6 +19,7 @@ use crate::manager::engine::{Engine, LONGEST_WAIT};
 use crate::manager::ids::{DelegateId, TaskId};
 use crate::manager::queue::Responded;
 use crate::manager::tokens::Refused;
+use crate::protocol::stream;
 use crate::protocol::wire::{DelegateParams, Envelope, Registered, Task, TaskEvents, TaskResponse};
 
 /// Largest capacity taken: more tasks than this at once is a mistake.
@@ -91,6 +92,7 @@ async fn register(
     tracing::info!(delegate = %id, name, token = delegate.token, "delegate registered");
     Ok(Json(Envelope::of(Registered {
         delegate_id: id.to_string(),
+        stream: Some(stream::VERSION.to_owned()),
     })))
 }
 
@@ -99,15 +101,25 @@ async fn heartbeat(
     delegate: Delegate,
     body: Result<Read, BodyError>,
 ) -> Result<Json<Envelope<Registered>>, Refusal> {
-    let params: DelegateParams = body?.json()?;
+    let id = take_heartbeat(&engine, &delegate.token, body?.json()?).await?;
+    Ok(Json(Envelope::of(Registered {
+        delegate_id: id.to_string(),
+        stream: None,
+    })))
+}
+
+/// Takes a heartbeat, however it came.
+pub(super) async fn take_heartbeat(
+    engine: &Engine,
+    token: &str,
+    params: DelegateParams,
+) -> Result<DelegateId, Refusal> {
     let id = DelegateId::from(params.delegate_id.as_str());
     // A heartbeat that says no more than who it is from leaves everything else as it was.
     let said = (!params.delegate_name.is_empty()).then_some(params);
     said.as_ref().map_or(Ok(()), check)?;
-    engine.heartbeat(&id, said, &delegate.token).await?;
-    Ok(Json(Envelope::of(Registered {
-        delegate_id: id.to_string(),
-    })))
+    engine.heartbeat(&id, said, token).await?;
+    Ok(id)
 }
 
 /// What a delegate says of itself is shown to users and kept, so it is bounded.
@@ -189,9 +201,14 @@ async fn acquire(
     Path((delegate, task)): Path<(String, String)>,
 ) -> Result<Json<Task>, Refusal> {
     let (delegate, task) = (DelegateId::from(delegate), TaskId::from(task));
-    let given = engine.acquire(&task, &delegate).await?;
+    Ok(Json(give(&engine, &task, &delegate).await?))
+}
+
+/// Gives a task to a delegate, however it asked.
+pub(super) async fn give(engine: &Engine, task: &TaskId, delegate: &DelegateId) -> Result<Task, Refusal> {
+    let given = engine.acquire(task, delegate).await?;
     tracing::info!(%task, kind = given.kind, %delegate, "task acquired");
-    Ok(Json(given))
+    Ok(given)
 }
 
 async fn respond(
@@ -200,18 +217,27 @@ async fn respond(
     Path((task, delegate)): Path<(String, String)>,
     body: Result<Read, BodyError>,
 ) -> Result<Json<Envelope<()>>, Refusal> {
-    let (delegate, task) = (DelegateId::from(delegate), TaskId::from(task));
-    let response: TaskResponse = body?.json()?;
-    let code = response.code;
-    match engine.respond(&task, &delegate, response).await? {
-        Responded::Taken => tracing::info!(%task, %delegate, ?code, "task answered"),
-        Responded::Repeated => tracing::info!(%task, %delegate, ?code, "answer repeated, no effect"),
-    }
+    take_answer(&engine, &task.into(), &delegate.into(), body?.json()?).await?;
     Ok(Json(Envelope {
         meta_data: json!({}),
         resource: None,
         response_messages: Vec::new(),
     }))
+}
+
+/// Takes the answer to a task, however it came.
+pub(super) async fn take_answer(
+    engine: &Engine,
+    task: &TaskId,
+    delegate: &DelegateId,
+    response: TaskResponse,
+) -> Result<(), Refusal> {
+    let code = response.code;
+    match engine.respond(task, delegate, response).await? {
+        Responded::Taken => tracing::info!(%task, %delegate, ?code, "task answered"),
+        Responded::Repeated => tracing::info!(%task, %delegate, ?code, "answer repeated, no effect"),
+    }
+    Ok(())
 }
 
 /// Reachability, and whether the account exists. Needs no token.

@@ -81,14 +81,19 @@ async fn append(
     body: Result<Read, BodyError>,
 ) -> Result<StatusCode, LogRefusal> {
     let lines: Vec<LogLine> = body?.json()?;
-    if lines.len() > MAX_LINES {
-        return Err(LogRefusal::new(
-            StatusCode::BAD_REQUEST,
-            format!("more than {MAX_LINES} lines at once"),
-        ));
-    }
+    check(&lines)?;
     engine.append_log(&key.task, &lines).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Whether so many lines are taken at once.
+pub(super) fn check(lines: &[LogLine]) -> Result<(), BodyError> {
+    if lines.len() > MAX_LINES {
+        return Err(BodyError::Malformed(format!(
+            "it has more than {MAX_LINES} lines at once"
+        )));
+    }
+    Ok(())
 }
 
 /// `snapshot=true` asks to keep the stream as the stored log, which is done in any case.

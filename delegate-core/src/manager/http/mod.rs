@@ -1,6 +1,6 @@
 //! The manager over HTTP: one router, one folder of paths a file.
 //!
-//! Delegates come in through [`agents`] and [`log_service`], holders of the API key through [`api`] and [`platform`].
+//! Delegates come in through [`agents`] and [`log_service`], or [`stream`] for both, holders of the API key through [`api`] and [`platform`].
 //! Handlers translate and nothing else; what they may do is in `engine`. Each family has its own shape of error.
 
 mod agents;
@@ -11,6 +11,7 @@ mod logs;
 mod metrics;
 mod platform;
 mod refusal;
+mod stream;
 mod tasks;
 
 use std::sync::Arc;
@@ -37,6 +38,7 @@ pub fn router(engine: Arc<Engine>) -> Router {
         .nest("/gateway/ng/api", platform::router(&engine))
         .nest("/log-service", log_service::router())
         .merge(agents::router())
+        .merge(stream::router(&engine))
         .route("/metrics", get(metrics::show))
         .fallback(unknown_path)
         // Bodies are read by `body`, which has a limit of its own and refuses without reading.

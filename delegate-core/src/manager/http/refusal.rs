@@ -11,6 +11,7 @@ use crate::manager::queue::{AcquireError, RespondError};
 use crate::manager::store::StoreError;
 use crate::manager::tokens::TokenChangeError;
 use crate::protocol::api::ApiError;
+use crate::protocol::stream::wire;
 use crate::protocol::wire::{Envelope, LogServiceError, ResponseMessage, code};
 
 /// What the engine's error means to any caller: status, code, and a sentence.
@@ -103,6 +104,17 @@ impl From<EngineError> for Refusal {
 impl From<BodyError> for Refusal {
     fn from(error: BodyError) -> Self {
         Self::new(error.status(), error.code(), error.message())
+    }
+}
+
+/// The same on the persistent connection.
+impl From<Refusal> for wire::Refusal {
+    fn from(refusal: Refusal) -> Self {
+        Self {
+            status: refusal.status.as_u16().into(),
+            code: refusal.code,
+            message: refusal.message,
+        }
     }
 }
 
