@@ -74,6 +74,8 @@ struct Inner {
     impatient: bool,
     /// Goes on offering what was acquired.
     repeats: bool,
+    /// Offers a persistent connection, which it does not have.
+    offers_stream: bool,
     delegates: usize,
 }
 
@@ -138,6 +140,11 @@ impl ManagerDouble {
     /// Goes on offering tasks that were acquired.
     pub(crate) fn repeat_events(&self) {
         self.with(|inner| inner.repeats = true);
+    }
+
+    /// Says at registration that there is a persistent connection, as a manager does behind a gateway that has none.
+    pub(crate) fn offer_stream(&self) {
+        self.with(|inner| inner.offers_stream = true);
     }
 
     /// Offers a task.
@@ -319,7 +326,11 @@ async fn usual(this: &ManagerDouble, route: Route, path: &str, uri: &axum::http:
     let reply = match route {
         Route::Register => this.with(|inner| {
             inner.delegates += 1;
-            json!({"metaData": {}, "resource": {"delegateId": format!("delegate-{}", inner.delegates)}, "extra": 1})
+            let mut resource = json!({"delegateId": format!("delegate-{}", inner.delegates)});
+            if inner.offers_stream {
+                resource["persistentConnection"] = json!("v1");
+            }
+            json!({"metaData": {}, "resource": resource, "extra": 1})
         }),
         Route::TaskEvents => return poll(this, uri).await,
         Route::Acquire => {

@@ -12,6 +12,8 @@
 pub(crate) mod kinds;
 pub(crate) mod manager_double;
 pub(crate) mod program;
+pub(crate) mod real_manager;
+pub(crate) mod relay;
 
 use std::path::Path;
 use std::sync::mpsc;
