@@ -14,13 +14,21 @@
 mod charts;
 #[path = "../support/cluster.rs"]
 mod cluster;
+mod crash;
 mod drift;
 mod failures;
 mod import;
 mod lifecycle;
+mod options;
 mod places;
 mod recovery;
 mod refusals;
+mod repositories;
+mod secrecy;
+#[path = "../support/secrets.rs"]
 mod secrets;
+#[path = "../support/charts.rs"]
+mod sources;
+mod takeover;
 #[path = "../support/terraform.rs"]
 mod terraform;

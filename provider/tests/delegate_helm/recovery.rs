@@ -215,11 +215,11 @@ async fn ctrl_c_during_the_wait_ends_soon_and_keeps_what_is_there() {
 }
 
 /// Kills the Terraform of this site and all its descendants in one go, as a machine that loses its power does.
-fn kill_tree(site: &Site) {
+pub(crate) fn kill_tree(site: &Site) {
     let folder = site.terraform.path("");
     let ours =
         |pid: &i32| std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| folder.starts_with(cwd));
-    let mut tree: Vec<i32> = processes(&["terraform", "apply"])
+    let mut tree: Vec<i32> = processes(&["terraform", "-auto-approve"])
         .into_iter()
         .map(|(pid, _)| pid)
         .filter(ours)

@@ -18,11 +18,14 @@ mod golden;
 mod host;
 #[path = "../support/manager.rs"]
 mod manager;
+#[path = "../support/secrets.rs"]
+mod secrets;
 #[path = "../support/terraform.rs"]
 mod terraform;
 
 mod bad_input;
 mod change;
+mod crash;
 mod drift;
 mod failure;
 mod fixture;
@@ -31,5 +34,5 @@ mod interrupted;
 mod life;
 mod many;
 mod schema;
-mod secrets;
+mod secrecy;
 mod unknown;

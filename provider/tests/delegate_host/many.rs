@@ -7,11 +7,14 @@ use crate::host::Host;
 use crate::manager::{Manager, unique};
 use crate::terraform::Terraform;
 
+/// Delegates of one apply.
+const MANY: usize = 100;
+
 /// As many as Terraform is told to work on at once.
-const MANY: usize = 20;
+const AT_ONCE: usize = 20;
 
 #[tokio::test]
-async fn twenty_delegates_are_installed_at_once() {
+async fn a_hundred_delegates_are_installed_in_one_apply() {
     let Some(case) = Case::new("many").await else {
         return;
     };
@@ -21,7 +24,7 @@ async fn twenty_delegates_are_installed_at_once() {
         case.name,
         case.host.path()
     ));
-    let parallel = format!("-parallelism={MANY}");
+    let parallel = format!("-parallelism={AT_ONCE}");
     case.terraform
         .run(&["apply", "-no-color", "-auto-approve", &parallel])
         .await
@@ -87,4 +90,47 @@ async fn two_providers_lead_to_two_managers() {
     for (_, host, _) in &parts {
         host.assert_gone();
     }
+}
+
+#[tokio::test]
+async fn the_same_delegate_twice_is_refused_before_anything_is_made() {
+    let Some(case) = Case::new("double").await else {
+        return;
+    };
+    let place = format!(
+        "{TOKEN}\n  host = {{ directory = \"{}\", service = \"process\" }}",
+        case.host.path()
+    );
+    let other = unique("other");
+    case.write(
+        &[
+            resource_as("this", &case.name, &place),
+            resource_as("second", &other, &place),
+        ]
+        .concat(),
+    );
+    let error = case.terraform.run(&["plan", "-no-color"]).await.fails();
+    for part in ["The same delegate twice", &case.name, &other] {
+        assert!(error.contains(part), "{part:?} is not in: {error}");
+    }
+    assert!(!case.host.directory.exists());
+    // One that is there already keeps its place.
+    case.write(&resource_as("this", &case.name, &place));
+    case.terraform.apply().await.succeeds();
+    case.write(
+        &[
+            resource_as("this", &case.name, &format!("{place}\n  tags = [\"x\"]")),
+            resource_as("second", &other, &place),
+        ]
+        .concat(),
+    );
+    let error = case.terraform.apply().await.fails();
+    assert!(error.contains(&case.name), "{error}");
+    case.write(&resource_as(
+        "this",
+        &case.name,
+        &format!("{place}\n  tags = [\"x\"]"),
+    ));
+    case.assert_heals().await;
+    case.assert_removed().await;
 }

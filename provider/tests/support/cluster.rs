@@ -608,6 +608,14 @@ impl Manager {
         out.into_owned()
     }
 
+    /// Submits a script as a task to a delegate with this tag; the child ends with the task, and prints its result.
+    pub fn submit(&self, selector: &str, script: &str) -> Child {
+        let arguments = ["task", "run", "--selector", selector, "--script", script];
+        let mut client = self.client(&arguments);
+        client.stdout(Stdio::piped()).stderr(Stdio::piped());
+        client.spawn().expect("the client runs")
+    }
+
     /// Runs a script as a task on a delegate with this tag; its result.
     pub async fn task(&self, selector: &str, script: &str) -> Json {
         let arguments = [

@@ -267,6 +267,17 @@ fn tool(name: &str) -> Option<PathBuf> {
     found
 }
 
+/// What chance is seeded with in a test that kills: `HARNESS_TEST_SEED`, or a new one each time. It is printed, so that a run
+/// that failed can be had again, as far as a machine repeats itself.
+pub fn crash_seed(label: &str) -> u64 {
+    let given = std::env::var("HARNESS_TEST_SEED")
+        .ok()
+        .and_then(|text| text.parse().ok());
+    let seed = given.unwrap_or_else(|| fastrand::u64(..));
+    eprintln!("{label}: HARNESS_TEST_SEED={seed}");
+    seed
+}
+
 fn local_name(source: &str) -> &str {
     source.rsplit('/').next().unwrap_or(source)
 }
