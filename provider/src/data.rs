@@ -11,6 +11,7 @@ use crate::framework::schema::{Attribute, Object, Rule, Schema};
 use crate::framework::value::{Type, Value};
 use crate::install::cluster::{Connections, Exec, Target};
 use crate::install::helm::{Helm, HelmError};
+use crate::install::ssh;
 use crate::platform::{self, Access, Api, PlatformError};
 
 /// The provider's settings.
@@ -26,7 +27,7 @@ pub struct ProviderData {
     pub kubernetes: Target,
     /// The `helm` program, a name or a path.
     pub helm_binary: Option<String>,
-    /// Connections of this process.
+    /// Connections of this process to clusters.
     pub connections: Connections,
     /// The same program, once it was found and has said its version.
     helm: OnceCell<Helm>,
@@ -36,6 +37,8 @@ pub struct ProviderData {
     pub platform: platform::Connections,
     /// Arguments that the platform API needs and that are known only after apply.
     pub unknown: Vec<&'static str>,
+    /// Connections of this process to other machines.
+    pub ssh: ssh::Connections,
 }
 
 /// The provider block, with what is known of it.
@@ -110,6 +113,7 @@ impl ProviderData {
                 .into_iter()
                 .filter(|name| config.named(name).is_unknown())
                 .collect(),
+            ssh: ssh::Connections::default(),
         })
     }
 

@@ -41,10 +41,12 @@ enum Command {
     Start(service::Place),
     /// Stop the service with drain.
     Stop(service::Place),
-    /// Say whether the service runs: exit 0 when it does, 3 when it does not, 4 when none is installed.
-    Status(service::Place),
+    Status(service::Status),
     #[command(hide = true)]
     Supervise(service::Supervise),
+    /// Does one thing that is asked on standard input, and ends with it.
+    #[command(hide = true)]
+    CarryOut,
     Manager(manager::Args),
     #[command(subcommand)]
     Task(task::Command),
@@ -92,7 +94,8 @@ pub fn main() -> std::process::ExitCode {
         Command::Uninstall(place) => service::uninstall(&place),
         Command::Start(place) => service::start(&place),
         Command::Stop(place) => service::stop(&place),
-        Command::Status(place) => service::status(&place),
+        Command::Status(args) => service::status(&args),
+        Command::CarryOut => service::carry_out(),
         Command::Supervise(args) => service::supervise(&args),
         Command::Manager(args) => manager::run(args),
         Command::Task(command) => task::run(command),

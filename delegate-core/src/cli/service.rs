@@ -1,5 +1,6 @@
-//! `install`, `uninstall`, `start`, `stop`, `status`: the delegate as a service of this machine; and `supervise`, which
-//! that service runs where there is no systemd.
+//! `install`, `uninstall`, `start`, `stop`, `status`: the delegate as a service of this machine; and two that no person
+//! types: `supervise`, which that service runs where there is no systemd, and `carry-out`, which an installer on another
+//! machine runs over ssh.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -7,9 +8,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::api::say;
+use super::api::{print, print_json, say};
 use super::complain;
 use crate::config::{DEFAULT_GRACE_PERIOD, DelegateConfig, Env, parse_env_file};
+use crate::install::host::order::{self, Answer, Order, Sighting};
 use crate::install::host::{self, Change, HostError, HostSpec, ServiceKind};
 
 /// Install this program as a service, or bring an installation up to date.
@@ -39,6 +41,16 @@ pub(super) struct Place {
     /// Folder of the installation.
     #[arg(long, value_name = "DIR", default_value = "/var/lib/harness-delegate/default")]
     directory: PathBuf,
+}
+
+/// Say whether the service runs: exit 0 when it does, 3 when it does not, 4 when none is installed.
+#[derive(Args)]
+pub(super) struct Status {
+    #[command(flatten)]
+    place: Place,
+    /// Print it as JSON, with whether the delegate is connected.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Keep an installed delegate running.
@@ -81,44 +93,121 @@ pub(super) fn stop(place: &Place) -> ExitCode {
     done(host::stop(&place.directory, DEFAULT_GRACE_PERIOD).map(|()| "Stopped.".to_owned()))
 }
 
-pub(super) fn status(place: &Place) -> ExitCode {
-    match host::observe(&place.directory) {
-        Err(error) => fail(1, &error.to_string()),
-        Ok(None) => fail(
+pub(super) fn status(args: &Status) -> ExitCode {
+    let directory = args.place.directory.clone();
+    let seen = match wait_for(order::carry_out(Order::Observe { directory })) {
+        Ok(Ok(Answer::Observed(seen))) => seen,
+        Ok(Ok(_)) => None,
+        Ok(Err(refusal)) => return fail(1, &refusal.to_string()),
+        Err(problem) => return fail(1, &problem),
+    };
+    let Some(seen) = seen else {
+        return fail(
             EXIT_NOT_INSTALLED,
-            &format!("No delegate is installed in {}.", place.directory.display()),
-        ),
-        Ok(Some(seen)) => {
-            let state = if seen.running { "runs" } else { "does not run" };
-            say(&format_args!(
-                "The delegate {} {} {state}.",
-                seen.record.name, seen.record.version
-            ));
-            if let Some(address) = seen.http_address {
-                say(&format_args!(
-                    "Health and metrics: http://{address}/api/health, /api/metrics"
-                ));
-            }
-            if seen.running {
-                ExitCode::SUCCESS
-            } else {
-                ExitCode::from(EXIT_NOT_RUNNING)
-            }
+            &format!("No delegate is installed in {}.", args.place.directory.display()),
+        );
+    };
+    if args.json {
+        if let Err(problem) = print_json(&as_json(&seen)) {
+            return fail(1, &problem.to_string());
         }
+    } else {
+        let state = if seen.observed.running {
+            "runs"
+        } else {
+            "does not run"
+        };
+        let record = &seen.observed.record;
+        say(&format_args!(
+            "The delegate {} {} {state}.",
+            record.name, record.version
+        ));
+        if let Some(address) = seen.observed.http_address {
+            say(&format_args!(
+                "Health and metrics: http://{address}/api/health, /api/metrics"
+            ));
+        }
+    }
+    if seen.observed.running {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(EXIT_NOT_RUNNING)
     }
 }
 
-pub(super) fn supervise(args: &Supervise) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(1, &format!("cannot start: {error}")),
+fn as_json(seen: &Sighting) -> serde_json::Value {
+    let record = &seen.observed.record;
+    serde_json::json!({
+        "name": record.name,
+        "version": record.version,
+        "service": record.service,
+        "running": seen.observed.running,
+        "connected": seen.connected,
+        "unfinished": record.unfinished,
+        "http_address": seen.observed.http_address,
+        "binary_sha256": seen.observed.binary_digest,
+    })
+}
+
+pub(super) fn carry_out() -> ExitCode {
+    let mut line = String::new();
+    let order = match std::io::stdin().read_line(&mut line) {
+        Ok(_) => Order::from_line(line.trim_end()),
+        Err(error) => return fail(1, &format!("cannot read the order: {error}")),
     };
-    match runtime.block_on(host::supervisor::run(&args.directory)) {
-        Ok(code) => ExitCode::from(code),
-        Err(error) => fail(
-            1,
-            &format!("cannot supervise {}: {error}", args.directory.display()),
-        ),
+    zeroize::Zeroize::zeroize(&mut line);
+    let order = match order {
+        Ok(order) => order,
+        Err(error) => {
+            let code = super::ExitCode::BadConfiguration as u8;
+            return fail(code, &format!("the order cannot be carried out: {error}"));
+        }
+    };
+    let work = async {
+        tokio::select! {
+            answer = order::carry_out(order) => Some(answer),
+            // Whoever gave the order is gone: what has begun stops where it is, as if killed, and the next order goes on
+            // from there. Two of them must not be at work at once.
+            () = end_of_input() => None,
+        }
+    };
+    match wait_for(work) {
+        Ok(Some(answer)) => {
+            // A closed output means that nobody waits any more.
+            let _ = print(&format!("{}\n", order::answer_to_line(&answer)));
+            ExitCode::SUCCESS
+        }
+        Ok(None) => fail(1, "nobody waits for the answer any more"),
+        Err(problem) => fail(1, &problem),
+    }
+}
+
+async fn end_of_input() {
+    let (ended, end) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        let _ = ended.send(());
+    });
+    let _ = end.await;
+}
+
+/// Runs to its end on this thread; what it leaves on others ends with the process.
+fn wait_for<T>(work: impl Future<Output = T>) -> Result<T, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("cannot start: {error}"))?;
+    let done = runtime.block_on(work);
+    runtime.shutdown_background();
+    Ok(done)
+}
+
+pub(super) fn supervise(args: &Supervise) -> ExitCode {
+    let directory = args.directory.display();
+    match wait_for(host::supervisor::run(&args.directory)) {
+        Ok(Ok(code)) => ExitCode::from(code),
+        Ok(Err(error)) => fail(1, &format!("cannot supervise {directory}: {error}")),
+        Err(problem) => fail(1, &problem),
     }
 }
 
@@ -145,6 +234,7 @@ fn spec(args: Install) -> Result<HostSpec, String> {
         config,
         extra_env,
         binary,
+        origin: None,
         directory,
         service,
         user: args.user,

@@ -2,6 +2,7 @@
 //! both install the same thing.
 
 pub mod chart;
+pub mod connected;
 pub mod host;
 
 /// File in the working folder in which a running agent announces the address of health and metrics.

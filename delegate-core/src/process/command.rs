@@ -38,13 +38,25 @@ impl Default for Limits {
     }
 }
 
+/// What a child reads.
+#[derive(Default)]
+pub(super) enum Input {
+    /// Nothing.
+    #[default]
+    Empty,
+    /// This much, and then the end; or, when it stays open, no end before the child's own.
+    Bytes { bytes: Vec<u8>, stays_open: bool },
+    /// A file.
+    File(std::fs::File),
+}
+
 /// A program to run. See the module for what every child gets.
 pub struct Command {
     program: OsString,
     args: Vec<OsString>,
     environment: Environment,
     current_dir: Option<PathBuf>,
-    stdin: Option<Vec<u8>>,
+    stdin: Input,
     mark: String,
     limits: Limits,
     masker: Masker,
@@ -71,7 +83,7 @@ impl Command {
             args: Vec::new(),
             environment,
             current_dir: None,
-            stdin: None,
+            stdin: Input::Empty,
             mark: format!("{:016x}", fastrand::u64(..)),
             limits: Limits::default(),
             masker: Masker::none(),
@@ -117,7 +129,28 @@ impl Command {
     /// Writes these bytes to the standard input, then closes it. Without, it is empty.
     #[must_use]
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
-        self.stdin = Some(bytes.into());
+        self.stdin = Input::Bytes {
+            bytes: bytes.into(),
+            stays_open: false,
+        };
+        self
+    }
+
+    /// Writes these bytes to the standard input and leaves it open until the child has ended, or we have: a child that
+    /// reads on learns by the end of its input that nobody waits for it any more.
+    #[must_use]
+    pub fn stdin_left_open(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.stdin = Input::Bytes {
+            bytes: bytes.into(),
+            stays_open: true,
+        };
+        self
+    }
+
+    /// Gives the child a file as its standard input, from where that stands. It is never held in memory.
+    #[must_use]
+    pub fn stdin_file(mut self, file: std::fs::File) -> Self {
+        self.stdin = Input::File(file);
         self
     }
 
@@ -178,7 +211,7 @@ impl Command {
         let (child, pipes) = Child::spawn(command, &self.mark)
             .await
             .map_err(|source| self.spawn_error(source))?;
-        let output = Output::drain(pipes, self.stdin.take());
+        let output = Output::drain(pipes, std::mem::take(&mut self.stdin));
         supervise(child, self.limits, cancel, output, consumer)
             .await
             .map_err(|source| ProcessError::Watch {
@@ -206,10 +239,13 @@ impl Command {
         self.environment.set(MARK, &self.mark);
         let mut command = std::process::Command::new(&self.program);
         command.args(&self.args).env_clear().envs(self.environment.iter());
-        command.stdin(if self.stdin.is_some() {
-            Stdio::piped()
-        } else {
-            Stdio::null()
+        command.stdin(match std::mem::take(&mut self.stdin) {
+            Input::Empty => Stdio::null(),
+            Input::File(file) => file.into(),
+            bytes @ Input::Bytes { .. } => {
+                self.stdin = bytes;
+                Stdio::piped()
+            }
         });
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         if let Some(dir) = &self.current_dir {

@@ -12,6 +12,7 @@ use tokio::sync::mpsc::{Receiver, Sender, WeakSender, channel};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::command::Input;
 use super::lines::LineSplitter;
 use super::mask::{MaskStream, Masker};
 use super::platform::Pipes;
@@ -38,7 +39,7 @@ pub(super) struct Output {
 
 impl Output {
     /// Starts reading both outputs and writing the input.
-    pub(super) fn drain(pipes: Pipes, input: Option<Vec<u8>>) -> Self {
+    pub(super) fn drain(pipes: Pipes, input: Input) -> Self {
         let (queue, chunks) = channel(QUEUED_CHUNKS);
         let weak = queue.downgrade();
         let closed = CancellationToken::new();
@@ -51,12 +52,19 @@ impl Output {
             AbortOnDropHandle::new(tokio::spawn(stdout)),
             AbortOnDropHandle::new(tokio::spawn(stderr)),
         ];
-        let writer = pipes.stdin.zip(input).map(|(mut pipe, input)| {
-            AbortOnDropHandle::new(tokio::spawn(async move {
-                // A child that does not read its input, or not all of it, is within its rights.
-                drop(pipe.write_all(&input).await);
-            }))
-        });
+        let writer = match (pipes.stdin, input) {
+            (Some(mut pipe), Input::Bytes { bytes, stays_open }) => {
+                Some(AbortOnDropHandle::new(tokio::spawn(async move {
+                    // A child that does not read its input, or not all of it, is within its rights.
+                    drop(pipe.write_all(&bytes).await);
+                    if stays_open {
+                        // This task ends with the child, and with it the pipe is closed.
+                        std::future::pending::<()>().await;
+                    }
+                })))
+            }
+            _ => None,
+        };
         Self {
             readers,
             closed,

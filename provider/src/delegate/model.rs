@@ -114,13 +114,26 @@ pub struct Chart {
     pub path: Option<String>,
 }
 
-/// As a service of this machine.
+/// As a service of this machine, or of another one.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Host {
     pub binary: Option<String>,
     pub directory: Option<String>,
     pub service: Option<String>,
     pub user: Option<String>,
+    pub ssh: Option<Ssh>,
+}
+
+/// How to get to another machine.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Ssh {
+    pub host: String,
+    pub port: Option<u16>,
+    pub user: Option<String>,
+    pub identity_file: Option<String>,
+    pub known_hosts_file: Option<String>,
+    pub connect_timeout: Option<String>,
+    pub sudo: Option<bool>,
 }
 
 /// The cluster, when it is not the provider's. Holds no credentials: those would stay in the state.

@@ -113,10 +113,10 @@ impl Resource for Delegate {
         }
         let provider = cx.data()?;
         if import::is_fresh(&state) {
-            return import::complete(state, provider).await;
+            return import::complete(state, provider, &cx.stop).await;
         }
         let spec = spec(&state, TokenFrom::Installed, provider)?;
-        let place = place::reach(&spec, provider).await?;
+        let place = place::reach(&spec, provider, &cx.stop).await?;
         if let Some(text) = place.elsewhere(&state) {
             private.set(ELSEWHERE, &text);
             return Ok(ReadOutcome::Present {
@@ -125,7 +125,7 @@ impl Resource for Delegate {
             });
         }
         private.remove(ELSEWHERE);
-        let Some(seen) = place.observe().await? else {
+        let Some(seen) = place.observe(&cx.stop).await? else {
             return Ok(ReadOutcome::Gone);
         };
         if seen.unclaimed
@@ -180,7 +180,7 @@ impl Resource for Delegate {
     ) -> Result<Outcome<Model>, Diagnostics> {
         let provider = cx.data()?;
         let spec = spec(&request.state, TokenFrom::Installed, provider)?;
-        let place = place::reach(&spec, provider).await?;
+        let place = place::reach(&spec, provider, &cx.stop).await?;
         if request.state.adopt != Some(true) {
             place.must_be(&request.state)?;
         }
@@ -263,7 +263,9 @@ fn claim(provider: &ProviderData, phase: Phase, places: &[String], name: &str) -
 
 /// What is there at the end of an apply.
 async fn last_look(place: &place::Place<'_>, stop: &CancellationToken) -> Seen {
-    let look = async { place.observe().await.ok().flatten() };
+    // With a token of its own: the call's own stop would end the look before it began.
+    let patience = CancellationToken::new();
+    let look = async { place.observe(&patience).await.ok().flatten() };
     let seen = if stop.is_cancelled() {
         tokio::time::timeout(LAST_LOOK, look).await.ok().flatten()
     } else {
@@ -283,7 +285,7 @@ async fn apply(
 ) -> Result<Outcome<Model>, Diagnostics> {
     let provider = cx.data()?;
     let spec = spec(&plan, TokenFrom::Config(config), provider)?;
-    let place = place::reach(&spec, provider).await?;
+    let place = place::reach(&spec, provider, &cx.stop).await?;
     if !create {
         place.must_be(&plan)?;
     }

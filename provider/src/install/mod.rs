@@ -4,5 +4,8 @@
 //! of Terraform: no schema, no state, no diagnostics.
 
 pub mod cluster;
-pub mod connected;
 pub mod helm;
+pub mod host;
+pub mod ssh;
+
+pub use delegate_core::install::connected;

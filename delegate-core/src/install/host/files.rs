@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::service::pause;
-use super::{HostError, Layout, Record};
+use super::{HostError, HostSpec, Layout, Record};
 
 /// Most of a log that is read for its last lines, bytes.
 const LOG_TAIL: u64 = 64 * 1024;
@@ -139,12 +139,15 @@ impl Program {
 /// Copies the program beside the installed one, unless that is the same, and asks the copy for its version. Until it is
 /// put in place nothing has changed: a program that is no delegate does not take the place of one that is.
 pub(super) fn stage_program(
-    source: &Path,
+    spec: &HostSpec,
     layout: &Layout,
     previous: Option<&Record>,
 ) -> Result<Program, HostError> {
-    let target = layout.program();
-    let stamp = FileStamp::of(source).map_err(failed("read the program", source))?;
+    let (source, target) = (spec.binary.as_path(), layout.program());
+    let stamp = match &spec.origin {
+        Some(origin) => origin.clone(),
+        None => FileStamp::of(source).map_err(failed("read the program", source))?,
+    };
     let untouched = |old: &&Record| FileStamp::of(&target).is_ok_and(|now| now == old.installed);
     let old = previous.filter(untouched).filter(|old| !old.version.is_empty());
     let unchanged = |old: &Record| Program {
@@ -236,9 +239,9 @@ pub(super) fn create_private_folder(path: &Path) -> Result<(), HostError> {
 }
 
 /// Whether a folder has anything in it but `ignored`; no when it does not exist.
-pub(super) fn holds_other_than(path: &Path, ignored: &Path) -> Result<bool, HostError> {
+pub(super) fn holds_other_than(path: &Path, ignored: &[PathBuf]) -> Result<bool, HostError> {
     match fs::read_dir(path) {
-        Ok(mut entries) => Ok(entries.any(|entry| entry.is_ok_and(|entry| entry.path() != ignored))),
+        Ok(mut entries) => Ok(entries.any(|entry| entry.is_ok_and(|entry| !ignored.contains(&entry.path())))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(failed("read", path)(error)),
     }

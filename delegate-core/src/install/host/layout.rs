@@ -29,6 +29,11 @@ impl Layout {
         self.directory.join("bin/harness-delegate")
     }
 
+    /// A program that was sent from another machine, until it is installed.
+    pub fn incoming(&self) -> PathBuf {
+        self.directory.join("incoming")
+    }
+
     /// Its settings, mode 0600.
     pub fn env_file(&self) -> PathBuf {
         self.directory.join("delegate.env")
@@ -77,6 +82,7 @@ impl Layout {
         }
         let log = self.log();
         for path in [
+            self.incoming(),
             self.env_file(),
             log.with_extension("log.1"),
             log,

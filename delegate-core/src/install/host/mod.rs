@@ -10,6 +10,7 @@
 
 mod files;
 mod layout;
+pub mod order;
 mod service;
 pub mod supervisor;
 
@@ -34,6 +35,8 @@ pub struct HostSpec {
     pub extra_env: BTreeMap<String, String>,
     /// The program to copy.
     pub binary: PathBuf,
+    /// What `binary` is itself a copy of, on the owner's machine, when that is another one.
+    pub origin: Option<FileStamp>,
     /// Folder of the installation.
     pub directory: PathBuf,
     /// How it is kept running.
@@ -71,7 +74,7 @@ pub struct Record {
 }
 
 /// What is there.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observed {
     /// The record, as found.
     pub record: Record,
@@ -170,7 +173,8 @@ pub const SECRET_VARIABLES: [&str; 3] = ["DELEGATE_TOKEN", "PROXY_USER", "PROXY_
 const ENV_MODE: u32 = 0o600;
 
 /// Whether an installation changed anything.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Change {
     /// All was as asked.
     None,
@@ -185,7 +189,16 @@ pub enum Change {
 /// The first step that failed; everything before it stays, and the next call goes on from there.
 pub fn install(spec: &HostSpec) -> Result<Change, HostError> {
     let layout = Layout::new(&spec.directory);
-    let previous = claimable(&layout)?;
+    let done = bring_about(spec, &layout);
+    if spec.binary == layout.incoming() {
+        let swept = files::remove_file(&spec.binary);
+        return done.and_then(|change| swept.map(|()| change));
+    }
+    done
+}
+
+fn bring_about(spec: &HostSpec, layout: &Layout) -> Result<Change, HostError> {
+    let previous = claimable(layout)?;
     if let Some(other) = previous
         .as_ref()
         .filter(|record| record.name != spec.config.name.as_str())
@@ -199,10 +212,10 @@ pub fn install(spec: &HostSpec) -> Result<Change, HostError> {
     if previous.is_none() {
         // The claim comes first: an installation cut off right after it is found and completed.
         files::create_private_folder(layout.directory())?;
-        write_record(&layout, &claim(spec))?;
+        write_record(layout, &claim(spec))?;
     }
     layout.create()?;
-    let program = match files::stage_program(&spec.binary, &layout, previous.as_ref()) {
+    let program = match files::stage_program(spec, layout, previous.as_ref()) {
         Err(refused) if previous.is_none() => {
             layout.remove()?;
             return Err(refused);
@@ -220,13 +233,13 @@ pub fn install(spec: &HostSpec) -> Result<Change, HostError> {
     let stale = previous.as_ref().is_none_or(|old| old.unfinished)
         || program.is_new()
         || files::differs(&layout.env_file(), env.as_bytes(), ENV_MODE)
-        || service::definition_differs(&record, &layout, spec.config.grace_period);
+        || service::definition_differs(&record, layout, spec.config.grace_period);
     let moved = previous.as_ref().filter(|old| old.service != record.service);
     if stale || moved.is_some() {
         // Whoever comes after a cut in the middle cannot tell from the files what runs: this says that it is to restart.
         let unfinished = previous.clone().unwrap_or_else(|| claim(spec));
         write_record(
-            &layout,
+            layout,
             &Record {
                 unfinished: true,
                 ..unfinished
@@ -234,21 +247,21 @@ pub fn install(spec: &HostSpec) -> Result<Change, HostError> {
         )?;
     }
     let record = Record {
-        installed: program.put_in_place(&layout)?,
+        installed: program.put_in_place(layout)?,
         ..record
     };
     files::replace(&layout.env_file(), env.as_bytes(), ENV_MODE)?;
     if let Some(old) = moved {
-        service::stop(old, &layout, stop_limit(spec.config.grace_period))?;
+        service::stop(old, layout, stop_limit(spec.config.grace_period))?;
         service::remove_definition(old)?;
     }
-    service::write_definition(&record, &layout, spec.config.grace_period)?;
-    let restart = stale || moved.is_some() || !service::is_running(&record, &layout)?;
+    service::write_definition(&record, layout, spec.config.grace_period)?;
+    let restart = stale || moved.is_some() || !service::is_running(&record, layout)?;
     if restart {
-        service::stop(&record, &layout, stop_limit(spec.config.grace_period))?;
-        service::start(&record, &layout)?;
+        service::stop(&record, layout, stop_limit(spec.config.grace_period))?;
+        service::start(&record, layout)?;
     }
-    write_record(&layout, &record)?;
+    write_record(layout, &record)?;
     Ok(if restart { Change::Restarted } else { Change::None })
 }
 
@@ -263,8 +276,12 @@ pub fn check_directory(directory: &Path) -> Result<(), HostError> {
 /// The record of the installation in a folder; none in a folder that is free.
 fn claimable(layout: &Layout) -> Result<Option<Record>, HostError> {
     match read_record(layout)? {
-        // A claim that was cut off has left nothing but its next content.
-        None if files::holds_other_than(layout.directory(), &files::beside(&layout.record()))? => {
+        // A claim that was cut off has left nothing but its next content, or a program that was sent.
+        None if files::holds_other_than(
+            layout.directory(),
+            &[files::beside(&layout.record()), layout.incoming()],
+        )? =>
+        {
             Err(HostError::Foreign(layout.directory().to_owned()))
         }
         record => Ok(record),
@@ -343,7 +360,7 @@ pub fn last_log_lines(directory: &Path, count: usize) -> Vec<String> {
 
 /// The variables the installation writes, in the order of the file.
 pub fn env_of(spec: &HostSpec) -> Vec<(String, EnvValue)> {
-    let own = own_env(spec);
+    let own = own_env(&spec.config, &spec.directory);
     let mut vars: Vec<(String, EnvValue)> = spec
         .extra_env
         .iter()
@@ -357,16 +374,19 @@ pub fn env_of(spec: &HostSpec) -> Vec<(String, EnvValue)> {
     vars
 }
 
-/// A variable of the owner that the installation sets itself, so that the owner's value would be lost.
-pub fn lost_variable(spec: &HostSpec) -> Option<&str> {
-    let own = own_env(spec);
-    let mut names = spec.extra_env.keys().map(String::as_str);
+/// A variable of the owner that the installation sets itself, wherever it is, so that the owner's value would be lost.
+pub fn lost_variable<'a>(
+    config: &DelegateConfig,
+    extra_env: &'a BTreeMap<String, String>,
+) -> Option<&'a str> {
+    let own = own_env(config, Path::new("/"));
+    let mut names = extra_env.keys().map(String::as_str);
     names.find(|name| own.iter().any(|(own, _)| own == name))
 }
 
-fn own_env(spec: &HostSpec) -> Vec<(&'static str, EnvValue)> {
-    let mut config = spec.config.clone();
-    config.working_dir = Layout::new(&spec.directory).working_dir();
+fn own_env(config: &DelegateConfig, directory: &Path) -> Vec<(&'static str, EnvValue)> {
+    let mut config = config.clone();
+    config.working_dir = Layout::new(directory).working_dir();
     config.to_env()
 }
 

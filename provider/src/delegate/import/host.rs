@@ -4,24 +4,31 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use delegate_core::config::{DelegateConfig, Env, ProxyScheme, Tag, TokenSource};
 use delegate_core::install::host::{self, ServiceKind};
+use tokio_util::sync::CancellationToken;
 
 use super::super::model::{self, Model};
 use super::super::place;
-use super::super::spec::{TOKEN_VERSION, TokenFrom, default_directory, spec};
+use super::super::spec::{TOKEN_VERSION, TokenFrom, access, beside_provider, spec};
 use super::{finish, same_url};
 use crate::data::ProviderData;
 use crate::framework::prelude::*;
+use crate::install::host::Machine;
 
 pub(super) async fn complete(
     mut state: Model,
     provider: &ProviderData,
+    stop: &CancellationToken,
 ) -> Result<ReadOutcome<Model>, Diagnostics> {
-    let directory = default_directory(&state.name);
-    let found = tokio::task::spawn_blocking(move || host::observe(&directory)).await;
-    let found = found.map_err(|panic| Diagnostics::error("The import failed", panic.to_string()))?;
-    let found =
-        found.map_err(|error| Diagnostic::from_error("The delegate cannot be looked at", &error, ""))?;
-    let Some(found) = found else {
+    let access = state.host.as_ref().and_then(|host| host.ssh.as_ref()).map(access);
+    let machine = Machine::reach(access.as_ref(), &provider.ssh, stop)
+        .await
+        .map_err(|error| place::told_of_machine(&error))?;
+    let directory = machine.facts().default_directory(&state.name);
+    let found = machine
+        .observe(&directory, &beside_provider(), stop)
+        .await
+        .map_err(|error| place::told_of_machine(&error))?;
+    let Some(found) = found.map(|sighting| sighting.observed) else {
         return Ok(ReadOutcome::Gone);
     };
     let env: Env = found
@@ -34,7 +41,7 @@ pub(super) async fn complete(
     take_settings(&mut state, &config, provider);
     if let Some(host) = &mut state.host {
         host.user.clone_from(&found.record.user);
-        host.service = Some(service_name(found.record.service).to_owned());
+        host.service = Some(service_name(found.record.service, machine.facts().service()).to_owned());
     }
     let own: Vec<_> = config.to_env().into_iter().map(|(name, _)| name).collect();
     let extra: BTreeMap<_, _> = found
@@ -51,8 +58,8 @@ pub(super) async fn complete(
         .get(TOKEN_VERSION)
         .and_then(|version| version.parse().ok());
     let found = spec(&state, TokenFrom::Installed, provider)?;
-    let place = place::reach(&found, provider).await?;
-    finish(&place, state).await
+    let place = place::reach(&found, provider, stop).await?;
+    finish(&place, state, stop).await
 }
 
 /// The arguments that a delegate's settings come from. What is a default, or the provider's, needs no argument.
@@ -98,10 +105,10 @@ fn take_settings(state: &mut Model, config: &DelegateConfig, provider: &Provider
     });
 }
 
-/// The argument that leads to this kind of service here.
-fn service_name(kind: ServiceKind) -> &'static str {
+/// The argument that leads to this kind of service on a machine whose own is `auto`.
+fn service_name(kind: ServiceKind, auto: ServiceKind) -> &'static str {
     match kind {
-        kind if kind == ServiceKind::of_this_machine() => "auto",
+        kind if kind == auto => "auto",
         ServiceKind::Systemd => "systemd",
         ServiceKind::Process => "process",
     }

@@ -7,11 +7,13 @@ mod host;
 mod moved;
 mod release;
 
-use super::model::{Helm, Host, Kubernetes, Model};
+use super::model::{Helm, Host, Kubernetes, Model, Ssh};
 use super::place;
 use super::schema::DEFAULT_NAMESPACE;
 use crate::data::ProviderData;
 use crate::framework::prelude::*;
+use crate::install::ssh::Destination;
+use tokio_util::sync::CancellationToken;
 
 pub(super) use moved::from_release;
 
@@ -36,7 +38,7 @@ pub(super) fn identity_schema() -> IdentitySchema {
         .required(
             "place",
             Type::String,
-            "Context of the kubeconfig, or the machine (`localhost`).",
+            "Context of the kubeconfig, or the machine: `localhost`, or `[user@]host[:port]` as `ssh` knows it.",
         )
         .optional("namespace", Type::String, "Namespace, with `helm`.")
         .required(
@@ -124,19 +126,10 @@ pub(super) fn locate(target: &ImportTarget) -> Result<Model, Diagnostics> {
     let Some(location) = location else {
         return Err(Diagnostics::error(
             "Unsuitable import id",
-            "Give helm/<context>/<namespace>/<release>, or host/localhost/<name>; or the same parts as an identity: mode, place, \
-             namespace, name.",
+            "Give helm/<context>/<namespace>/<release>, host/localhost/<name>, or host/[<user>@]<host>[:<port>]/<name>; or the same \
+             parts as an identity: mode, place, namespace, name.",
         ));
     };
-    if location.mode == Mode::Host && location.place != "localhost" {
-        return Err(Diagnostics::error(
-            "Unsuitable import id",
-            format!(
-                "Delegates on hosts are imported from this machine: give host/localhost/{}.",
-                location.name
-            ),
-        ));
-    }
     let mut model = Model::located(location.name.clone(), Field::Known(location.id()));
     match location.mode {
         Mode::Helm => {
@@ -154,11 +147,37 @@ pub(super) fn locate(target: &ImportTarget) -> Result<Model, Diagnostics> {
         Mode::Host => {
             model.host = Some(Host {
                 service: Some("auto".to_owned()),
+                ssh: other_machine(&location.place)?,
                 ..Host::default()
             });
         }
     }
     Ok(model)
+}
+
+/// The machine that a place names; nothing for this one.
+fn other_machine(place: &str) -> Result<Option<Ssh>, Diagnostics> {
+    if place == "localhost" {
+        return Ok(None);
+    }
+    let to = Destination::parse(place).ok_or_else(|| {
+        Diagnostics::error(
+            "Unsuitable import id",
+            format!(
+                "{place:?} is no machine. Give localhost, or [user@]host[:port] as you would reach it with ssh; an address of IPv6 in \
+                 brackets."
+            ),
+        )
+    })?;
+    Ok(Some(Ssh {
+        host: to.host,
+        port: to.port,
+        user: to.user,
+        identity_file: None,
+        known_hosts_file: None,
+        connect_timeout: None,
+        sudo: None,
+    }))
 }
 
 /// Whether a state comes straight from [`locate`] or [`from_release`].
@@ -173,20 +192,25 @@ pub(super) fn is_fresh(state: &Model) -> bool {
 pub(super) async fn complete(
     state: Model,
     provider: &ProviderData,
+    stop: &CancellationToken,
 ) -> Result<ReadOutcome<Model>, Diagnostics> {
     if state.helm.is_some() {
-        release::complete(state, provider).await
+        release::complete(state, provider, stop).await
     } else {
-        host::complete(state, provider).await
+        host::complete(state, provider, stop).await
     }
 }
 
-async fn finish(place: &place::Place<'_>, mut state: Model) -> Result<ReadOutcome<Model>, Diagnostics> {
+async fn finish(
+    place: &place::Place<'_>,
+    mut state: Model,
+    stop: &CancellationToken,
+) -> Result<ReadOutcome<Model>, Diagnostics> {
     state.target_id = Field::Known(place.target_id());
     if !matches!(state.id, Field::Known(_)) {
         state.id = Field::Known(place.import_id());
     }
-    let Some(seen) = place.observe().await? else {
+    let Some(seen) = place.observe(stop).await? else {
         return Ok(ReadOutcome::Gone);
     };
     seen.describe(&mut state);
@@ -208,6 +232,8 @@ mod tests {
             "helm/minikube/ns/team-a",
             "helm/arn:aws:eks:x:1:cluster/prod/ns/team-a",
             "host/localhost/team-a",
+            "host/deploy@web.example:2222/team-a",
+            "host/[fe80::1]:22/team-a",
         ] {
             let model = locate(&ImportTarget::Id(id.to_owned())).unwrap();
             assert_eq!(model.id, Field::Known(id.to_owned()));
@@ -232,9 +258,9 @@ mod tests {
                 "{id}: {error}"
             );
         }
-        let error = locate(&ImportTarget::Id("host/elsewhere/a".to_owned()))
+        let error = locate(&ImportTarget::Id("host/-oProxyCommand=x/a".to_owned()))
             .unwrap_err()
             .to_string();
-        assert!(error.contains("host/localhost/a"), "{error}");
+        assert!(error.contains("[user@]host[:port]"), "{error}");
     }
 }

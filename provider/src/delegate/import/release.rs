@@ -3,6 +3,8 @@
 use delegate_core::config::DEFAULT_HTTP_PORT;
 use serde_json::Value as Json;
 
+use tokio_util::sync::CancellationToken;
+
 use super::super::model::{Model, Resources};
 use super::super::place;
 use super::super::spec::{self, TOKEN_VERSION, TokenFrom, spec};
@@ -14,6 +16,7 @@ use crate::install::helm;
 pub(super) async fn complete(
     mut state: Model,
     provider: &ProviderData,
+    stop: &CancellationToken,
 ) -> Result<ReadOutcome<Model>, Diagnostics> {
     // The settings are not known yet; any do for looking, because only the place counts.
     let mut probe = state.clone();
@@ -22,7 +25,7 @@ pub(super) async fn complete(
         .manager_url
         .get_or_insert_with(|| "https://unknown.invalid".to_owned());
     let found = spec(&probe, TokenFrom::Installed, provider)?;
-    let place = place::reach(&found, provider).await?;
+    let place = place::reach(&found, provider, stop).await?;
     let (place::Place::Helm(release), spec::Spec::Helm(spec, _)) = (&place, &found) else {
         return Ok(ReadOutcome::Gone);
     };
@@ -72,7 +75,7 @@ pub(super) async fn complete(
         .notes
         .get(TOKEN_VERSION)
         .and_then(|version| version.parse().ok());
-    finish(&place, state).await
+    finish(&place, state, stop).await
 }
 
 /// Plain variables of the chart's `custom_envs`.

@@ -5,8 +5,9 @@ use std::path::Path;
 use delegate_core::install::host;
 
 use super::Found;
-use crate::delegate::spec::default_directory;
+use crate::delegate::place::told_of_machine;
 use crate::framework::diagnostics::{Diagnostic, Diagnostics};
+use crate::install::host::Facts;
 
 pub(super) async fn find() -> Result<Vec<Found>, Diagnostics> {
     tokio::task::spawn_blocking(look)
@@ -15,7 +16,8 @@ pub(super) async fn find() -> Result<Vec<Found>, Diagnostics> {
 }
 
 fn look() -> Result<Vec<Found>, Diagnostics> {
-    let any = default_directory("any");
+    let here = Facts::of_this_machine().map_err(|error| told_of_machine(&error))?;
+    let any = here.default_directory("any");
     let base = any.parent().unwrap_or(Path::new("/"));
     let entries = match std::fs::read_dir(base) {
         Ok(entries) => entries,
@@ -30,7 +32,7 @@ fn look() -> Result<Vec<Found>, Diagnostics> {
         let directory = entry.path();
         match host::observe(&directory) {
             // A folder of another name cannot be found again by the delegate's.
-            Ok(Some(seen)) if default_directory(&seen.record.name) == directory => found.push(Found {
+            Ok(Some(seen)) if here.default_directory(&seen.record.name) == directory => found.push(Found {
                 id: format!("host/localhost/{}", seen.record.name),
                 display_name: seen.record.name,
             }),

@@ -7,6 +7,8 @@
 mod helm;
 mod host;
 
+use tokio_util::sync::CancellationToken;
+
 use crate::data::ProviderData;
 use crate::framework::prelude::*;
 use crate::framework::value::to_value;
@@ -104,7 +106,7 @@ impl ListResource for DelegateList {
             };
             let mut item = ListItem::new(identity, delegate.display_name);
             if request.include_resource {
-                match state(&delegate.id, config.kubernetes.as_ref(), provider).await {
+                match state(&delegate.id, config.kubernetes.as_ref(), provider, &cx.stop).await {
                     Ok(Some(state)) => item.resource = Some(to_value(&state, &ty)?),
                     // It went while it was looked at.
                     Ok(None) => continue,
@@ -128,6 +130,7 @@ async fn state(
     id: &str,
     kubernetes: Option<&Kubernetes>,
     provider: &ProviderData,
+    stop: &CancellationToken,
 ) -> Result<Option<Model>, Diagnostics> {
     let mut model = import::locate(&ImportTarget::Id(id.to_owned()))?;
     if let Some(named) = kubernetes.filter(|_| model.kubernetes.is_some()) {
@@ -138,7 +141,7 @@ async fn state(
             ..named.clone()
         });
     }
-    Ok(match import::complete(model, provider).await? {
+    Ok(match import::complete(model, provider, stop).await? {
         ReadOutcome::Present { state, .. } => Some(state),
         ReadOutcome::Gone | ReadOutcome::Deferred(_) => None,
     })

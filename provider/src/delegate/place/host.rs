@@ -1,91 +1,112 @@
-//! A service of this machine, as the resource sees it.
+//! A service of a machine, as the resource sees it.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use delegate_core::config::EnvValue;
-use delegate_core::install::host::{self, HostError, HostSpec, Observed};
+use delegate_core::install::host::order::About;
+use delegate_core::install::host::{self, HostSpec, Observed};
 use tokio_util::sync::CancellationToken;
 
 use super::{Failure, Seen, interrupted};
-use crate::delegate::spec::WaitFor;
+use crate::data::ProviderData;
+use crate::delegate::spec::{HostWish, WaitFor};
 use crate::framework::diagnostics::{Diagnostic, Diagnostics};
-use crate::install::connected;
 use crate::install::helm::Until;
+use crate::install::host::{Facts, Machine, MachineError};
+use crate::install::ssh::SshError;
 
-/// Between two looks at the delegate: it is on this machine, and ready within milliseconds.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Between two looks at a delegate on this machine, which is ready within milliseconds.
+const LOOK_HERE_EVERY: Duration = Duration::from_millis(50);
+
+/// Between two looks at one on another machine: each takes a session there, and about this long.
+const LOOK_THERE_EVERY: Duration = Duration::from_millis(200);
 
 /// Lines of the log that an error shows.
 const LOG_LINES: usize = 15;
 
-/// This machine.
+/// A machine that has answered.
 pub(crate) struct HostPlace<'a> {
-    spec: &'a HostSpec,
-    pub(super) target_id: String,
+    wish: &'a HostWish,
+    spec: HostSpec,
+    machine: Machine,
 }
 
 impl<'a> HostPlace<'a> {
-    pub(super) fn reach(spec: &'a HostSpec) -> Result<Self, Diagnostics> {
+    pub(super) async fn reach(
+        wish: &'a HostWish,
+        provider: &ProviderData,
+        stop: &CancellationToken,
+    ) -> Result<Self, Diagnostics> {
+        let machine = Machine::reach(wish.access.as_ref(), &provider.ssh, stop)
+            .await
+            .map_err(|error| told(&error))?;
         Ok(Self {
-            spec,
-            target_id: machine_id()?,
+            wish,
+            spec: wish.on(machine.facts())?,
+            machine,
         })
     }
 
-    #[expect(clippy::unused_self, reason = "a remote machine will have its own name here")]
-    fn machine(&self) -> &'static str {
-        "localhost"
+    pub(super) fn target_id(&self) -> String {
+        self.machine.facts().id.clone()
     }
 
     pub(super) fn addresses(&self) -> Vec<String> {
-        vec![format!("{} {}", self.target_id, self.spec.directory.display())]
+        vec![format!("{} {}", self.target_id(), self.spec.directory.display())]
     }
 
     pub(super) fn import_id(&self) -> String {
-        format!("host/{}/{}", self.machine(), self.spec.config.name)
+        format!("host/{}/{}", self.machine.name(), self.spec.config.name)
     }
 
-    pub(super) async fn observe(&self) -> Result<Option<Seen>, Diagnostics> {
-        let Some(observed) = self.look().await? else {
+    /// Where the configuration leads, for an error.
+    pub(super) fn whereabouts(&self) -> String {
+        match &self.machine {
+            Machine::Here(_) => " (this machine)".to_owned(),
+            Machine::There(_) => format!(" ({})", self.machine.name()),
+        }
+    }
+
+    pub(super) async fn observe(&self, stop: &CancellationToken) -> Result<Option<Seen>, Diagnostics> {
+        let seen = self
+            .machine
+            .observe(&self.spec.directory, &self.wish.binary, stop)
+            .await
+            .map_err(|error| told(&error))?;
+        let Some(seen) = seen else {
             return Ok(None);
         };
-        let connected = match observed.http_address {
-            Some(address) => is_connected(address).await,
-            None => false,
-        };
+        let observed = seen.observed;
         Ok(Some(Seen {
-            connected,
+            connected: seen.connected,
             ready_replicas: u32::from(observed.running),
             rolled_out: observed.running,
-            version: Some(observed.record.version.clone()).filter(|version| !version.is_empty()),
-            drift: differences(self.spec, &observed),
+            drift: differences(&self.spec, &observed),
+            version: Some(observed.record.version).filter(|version| !version.is_empty()),
             secret_revision: None,
             unclaimed: false,
         }))
     }
 
-    async fn look(&self) -> Result<Option<Observed>, Diagnostics> {
-        let directory = self.spec.directory.clone();
-        blocking(move || host::observe(&directory)).await
-    }
-
-    pub(super) async fn install(&self) -> Result<(), Failure> {
-        check(self.spec).map_err(Failure::Before)?;
-        let spec = self.spec.clone();
-        match blocking_raw(move || host::install(&spec)).await {
-            Ok(_) => Ok(()),
-            Err(error @ (HostError::Foreign(_) | HostError::Taken { .. } | HostError::Program { .. })) => {
-                Err(Failure::Before(told(&error)))
-            }
-            Err(error) => Err(Failure::Midway(told(&error))),
-        }
+    pub(super) async fn install(&self, stop: &CancellationToken) -> Result<(), Failure> {
+        has_program(self.wish).map_err(Failure::Before)?;
+        self.machine
+            .install(&self.spec, stop)
+            .await
+            .map_err(|error| match error.is_before() {
+                true => Failure::Before(told(&error)),
+                false => Failure::Midway(told(&error)),
+            })
     }
 
     pub(super) async fn wait(&self, wait: WaitFor, stop: &CancellationToken) -> Result<(), Diagnostics> {
         let deadline = tokio::time::Instant::now() + wait.limit;
+        let pause = match self.machine {
+            Machine::Here(_) => LOOK_HERE_EVERY,
+            Machine::There(_) => LOOK_THERE_EVERY,
+        };
         loop {
-            let seen = self.observe().await?.unwrap_or_default();
+            let seen = self.observe(stop).await?.unwrap_or_default();
             let reached = match wait.until {
                 Until::Installed => true,
                 Until::Ready => seen.ready_replicas > 0,
@@ -97,16 +118,16 @@ impl<'a> HostPlace<'a> {
             // A delegate that has ended for good (bad settings, a refused token) will not come up by waiting.
             let ended = wait.until != Until::Installed && seen.ready_replicas == 0;
             if ended || tokio::time::Instant::now() >= deadline {
-                return Err(self.why_not(wait, ended));
+                return Err(self.why_not(wait, ended, stop).await);
             }
             tokio::select! {
                 () = stop.cancelled() => return Err(interrupted("wait for the delegate")),
-                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = tokio::time::sleep(pause) => {}
             }
         }
     }
 
-    fn why_not(&self, wait: WaitFor, ended: bool) -> Diagnostics {
+    async fn why_not(&self, wait: WaitFor, ended: bool, stop: &CancellationToken) -> Diagnostics {
         let name = &self.spec.config.name;
         let fact = if ended {
             format!("The delegate {name} ended by itself")
@@ -116,10 +137,14 @@ impl<'a> HostPlace<'a> {
                 wait.limit.as_secs()
             )
         };
-        let lines = host::last_log_lines(&self.spec.directory, LOG_LINES);
+        let here = match self.machine {
+            Machine::Here(_) => "here".to_owned(),
+            Machine::There(_) => self.machine.name(),
+        };
+        let lines = self.machine.log(&self.spec.directory, LOG_LINES, stop).await;
         let log: String = lines.iter().map(|line| format!("\n  log: {line}")).collect();
         let detail = format!(
-            "{fact}. Check that {} can be reached from here and that the token is valid. Its last words (the log is in {}):{}",
+            "{fact}. Check that {} can be reached from {here} and that the token is valid. Its last words (the log is in {}):{}",
             self.spec.config.manager_url,
             self.spec.directory.display(),
             if log.is_empty() { " none" } else { &log },
@@ -129,20 +154,43 @@ impl<'a> HostPlace<'a> {
             .into()
     }
 
-    pub(super) async fn remove(&self, limit: Duration) -> Result<(), Diagnostics> {
-        let (directory, grace) = (
-            self.spec.directory.clone(),
-            self.spec.config.grace_period.min(limit),
-        );
-        blocking(move || host::uninstall(&directory, grace)).await
+    pub(super) async fn remove(&self, limit: Duration, stop: &CancellationToken) -> Result<(), Diagnostics> {
+        let grace = self.spec.config.grace_period.min(limit);
+        self.machine
+            .uninstall(&self.spec.directory, grace, &self.wish.binary, stop)
+            .await
+            .map_err(|error| told(&error))
     }
 }
 
-/// Checks that there is a program to install and a folder to install it in.
-pub(super) fn check(spec: &HostSpec) -> Result<(), Diagnostics> {
-    // Whether another delegate is there is left to the installation: a replacement removes that one first.
-    host::check_directory(&spec.directory).map_err(|error| told(&error))?;
-    if spec.binary.is_file() {
+/// See [`super::addresses`].
+pub(super) fn planned_addresses(wish: &HostWish) -> Vec<String> {
+    match &wish.access {
+        None => {
+            let spec = Facts::of_this_machine().ok().and_then(|here| wish.on(&here).ok());
+            spec.into_iter()
+                .map(|spec| format!("host {}", spec.directory.display()))
+                .collect()
+        }
+        // The folder of one that names none depends on the user there; the name, which it ends with, does not.
+        Some(access) => vec![format!("host {} {}", access.to, wish.folder())],
+    }
+}
+
+/// Checks that there is a program to install and, on this machine, a folder to install it in. Another machine is not
+/// contacted: it may be one that the same apply makes.
+pub(super) fn check(wish: &HostWish) -> Result<(), Diagnostics> {
+    if wish.access.is_none() {
+        let here = Facts::of_this_machine().map_err(|error| told(&error))?;
+        let spec = wish.on(&here)?;
+        // Whether another delegate is there is left to the installation: a replacement removes that one first.
+        host::check_directory(&spec.directory).map_err(|error| told(&MachineError::Refused(error.into())))?;
+    }
+    has_program(wish)
+}
+
+fn has_program(wish: &HostWish) -> Result<(), Diagnostics> {
+    if wish.binary.is_file() {
         return Ok(());
     }
     Err(Diagnostic::error(
@@ -150,7 +198,7 @@ pub(super) fn check(spec: &HostSpec) -> Result<(), Diagnostics> {
         format!(
             "There is no file {}. The program harness-delegate comes with the provider and is looked for beside it; set host.binary \
              to where it is.",
-            spec.binary.display()
+            wish.binary.display()
         ),
     )
     .at("host.binary")
@@ -216,75 +264,29 @@ fn program_digest(spec: &HostSpec, observed: &Observed) -> Option<String> {
     host::digest_file(&spec.binary).ok()
 }
 
-/// Asks a delegate on this machine whether it is connected.
-async fn is_connected(address: SocketAddr) -> bool {
-    /// Longest wait for an answer over loopback.
-    const LIMIT: Duration = Duration::from_secs(2);
-    let ask = async {
-        let client = hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new())
-            .build_http::<http_body_util::Empty<bytes::Bytes>>();
-        let url = format!("http://{address}{}", connected::METRICS_PATH)
-            .parse()
-            .ok()?;
-        let answer = client.get(url).await.ok()?;
-        let body = http_body_util::BodyExt::collect(answer.into_body())
-            .await
-            .ok()?
-            .to_bytes();
-        connected::connected(&String::from_utf8_lossy(&body))
+pub(in crate::delegate) fn told(error: &MachineError) -> Diagnostics {
+    let (summary, path) = match error {
+        MachineError::Ssh(SshError::Stopped { to }) => return interrupted(&format!("work on {to}")),
+        MachineError::Ssh(_) | MachineError::Shell { .. } | MachineError::Hidden { .. } => {
+            ("The machine cannot be used", "host.ssh")
+        }
+        MachineError::NoIdentity { .. } => ("The machine has no identity", "host"),
+        MachineError::System { .. } => ("The machine cannot be used", "host"),
+        MachineError::Processor { .. } | MachineError::Program { .. } => {
+            ("The host installation failed", "host.binary")
+        }
+        MachineError::Copy { .. } | MachineError::Unanswered { .. } => {
+            ("The host installation failed", "host")
+        }
+        MachineError::Refused(refusal) => (
+            "The host installation failed",
+            match refusal.about {
+                About::Program => "host.binary",
+                About::Directory => "host.directory",
+                About::Service => "host",
+                About::Drain => "timeouts",
+            },
+        ),
     };
-    tokio::time::timeout(LIMIT, ask)
-        .await
-        .ok()
-        .flatten()
-        .unwrap_or(false)
-}
-
-/// Identity of this machine.
-fn machine_id() -> Result<String, Diagnostics> {
-    let read = |path| {
-        std::fs::read_to_string(path)
-            .ok()
-            .map(|text| text.trim().to_owned())
-            .filter(|id| !id.is_empty())
-    };
-    let id = read("/etc/machine-id")
-        .or_else(|| read("/var/lib/dbus/machine-id"))
-        .or_else(|| read("/etc/hostname"));
-    id.ok_or_else(|| {
-        Diagnostics::error(
-            "This machine has no identity",
-            "Neither /etc/machine-id nor /etc/hostname can be read. Run systemd-machine-id-setup, or write any unique text to \
-             /etc/machine-id.",
-        )
-    })
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, HostError> + Send + 'static,
-) -> Result<T, Diagnostics> {
-    blocking_raw(work).await.map_err(|error| told(&error))
-}
-
-async fn blocking_raw<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, HostError> + Send + 'static,
-) -> Result<T, HostError> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|panic| {
-        Err(HostError::Service {
-            command: "the installation".to_owned(),
-            output: panic.to_string(),
-        })
-    })
-}
-
-fn told(error: &HostError) -> Diagnostics {
-    let path = match error {
-        HostError::Program { .. } => "host.binary",
-        HostError::Foreign(_) | HostError::Taken { .. } | HostError::Io { .. } => "host.directory",
-        HostError::Damaged { .. } | HostError::Service { .. } | HostError::NotStarted { .. } => "host",
-        HostError::NotStopped { .. } => "timeouts",
-    };
-    Diagnostic::from_error("The host installation failed", error, "")
-        .at(path)
-        .into()
+    Diagnostic::from_error(summary, error, "").at(path).into()
 }

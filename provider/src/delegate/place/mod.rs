@@ -7,6 +7,7 @@ mod helm;
 mod host;
 
 pub(super) use helm::told;
+pub(super) use host::told as told_of_machine;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -75,7 +76,7 @@ impl Seen {
 pub(super) enum Place<'a> {
     /// A namespace of a cluster.
     Helm(helm::HelmPlace<'a>),
-    /// This machine.
+    /// A machine.
     Host(host::HostPlace<'a>),
 }
 
@@ -83,12 +84,18 @@ pub(super) enum Place<'a> {
 ///
 /// # Errors
 /// When it cannot be reached or is not usable.
-pub(super) async fn reach<'a>(spec: &'a Spec, provider: &'a ProviderData) -> Result<Place<'a>, Diagnostics> {
+pub(super) async fn reach<'a>(
+    spec: &'a Spec,
+    provider: &'a ProviderData,
+    stop: &CancellationToken,
+) -> Result<Place<'a>, Diagnostics> {
     match spec {
         Spec::Helm(spec, target) => helm::HelmPlace::reach(spec, target, provider)
             .await
             .map(Place::Helm),
-        Spec::Host(spec) => host::HostPlace::reach(spec).map(Place::Host),
+        Spec::Host(wish) => host::HostPlace::reach(wish, provider, stop)
+            .await
+            .map(Place::Host),
     }
 }
 
@@ -101,7 +108,7 @@ pub(super) fn addresses(spec: &Spec) -> Vec<String> {
             // Without a kubeconfig that can be read there is no telling yet.
             None => Vec::new(),
         },
-        Spec::Host(spec) => vec![format!("host {}", spec.directory.display())],
+        Spec::Host(wish) => host::planned_addresses(wish),
     }
 }
 
@@ -124,7 +131,7 @@ pub(super) async fn check(
 ) -> Result<(), Diagnostics> {
     match spec {
         Spec::Helm(spec, _) => helm::check(spec, provider, stop).await,
-        Spec::Host(spec) => host::check(spec),
+        Spec::Host(wish) => host::check(wish),
     }
 }
 
@@ -133,7 +140,7 @@ impl Place<'_> {
     pub(super) fn target_id(&self) -> String {
         match self {
             Self::Helm(place) => place.target_id.clone(),
-            Self::Host(place) => place.target_id.clone(),
+            Self::Host(place) => place.target_id(),
         }
     }
 
@@ -166,12 +173,13 @@ impl Place<'_> {
             };
             format!(
                 "The delegate {} was installed in the place {stored}{id}, but the configuration now leads to {found}{}. Nothing was \
-                 read or changed there. Point the configuration back; or, if the new place is meant, set adopt = true; or, if the \
-                 old one is gone for good, remove the resource from the state (terraform state rm) and apply again.",
+                 read or changed there. Point the configuration back; or, if the new place is meant, set adopt = true, or replace the \
+                 delegate (terraform apply -replace=ADDRESS), which removes it from the old one first; or, if the old one is gone for \
+                 good, remove the resource from the state (terraform state rm) and apply again.",
                 state.name,
                 match self {
                     Self::Helm(place) => place.whereabouts(),
-                    Self::Host(_) => " (this machine)".to_owned(),
+                    Self::Host(place) => place.whereabouts(),
                 }
             )
         })
@@ -198,10 +206,10 @@ impl Place<'_> {
     ///
     /// # Errors
     /// When it cannot be looked at.
-    pub(super) async fn observe(&self) -> Result<Option<Seen>, Diagnostics> {
+    pub(super) async fn observe(&self, stop: &CancellationToken) -> Result<Option<Seen>, Diagnostics> {
         match self {
             Self::Helm(place) => place.observe().await,
-            Self::Host(place) => place.observe().await,
+            Self::Host(place) => place.observe(stop).await,
         }
     }
 
@@ -220,7 +228,7 @@ impl Place<'_> {
                 Self::Helm(place) => place.install(create, stop).await,
                 // What drains is left to drain; the thread that waits for it ends with the process.
                 Self::Host(place) => tokio::select! {
-                    result = place.install() => result.map(|()| Diagnostics::new()),
+                    result = place.install(stop) => result.map(|()| Diagnostics::new()),
                     () = stop.cancelled() => Err(Failure::Midway(interrupted("installation"))),
                 },
             }
@@ -251,7 +259,7 @@ impl Place<'_> {
             match self {
                 Self::Helm(place) => place.remove(stop).await,
                 Self::Host(place) => tokio::select! {
-                    result = place.remove(limit) => result,
+                    result = place.remove(limit, stop) => result,
                     () = stop.cancelled() => Err(interrupted("removal")),
                 },
             }

@@ -60,7 +60,7 @@ fn computed(schema: Schema) -> Schema {
             Attribute::string()
                 .computed()
                 .use_state_for_unknown()
-                .describe("`helm/<context>/<namespace>/<release>` or `host/<machine>/<name>`."),
+                .describe("`helm/<context>/<namespace>/<release>` or `host/<machine>/<name>`, with the machine `localhost` or `[user@]host[:port]`."),
         )
         .attribute(
             "target_id",

@@ -10,8 +10,7 @@ use delegate_core::config::{
     AccountId, DelegateConfig, DelegateName, DelegateToken, DelegateType, Proxy, ProxyCredentials,
     ProxyScheme, Tag, TokenSource,
 };
-use delegate_core::install::host::HostSpec;
-pub(super) use host::default_directory;
+pub(super) use host::{HostWish, access, beside_provider};
 use url::Url;
 
 use super::model::{Kubernetes, Model};
@@ -29,8 +28,8 @@ pub(super) const TOKEN_VERSION: &str = "token-wo-version";
 pub(super) enum Spec {
     /// A Helm release.
     Helm(Box<HelmSpec>, Box<Target>),
-    /// A service of this machine.
-    Host(Box<HostSpec>),
+    /// A service of a machine.
+    Host(Box<HostWish>),
 }
 
 /// Where the token of this call comes from.
@@ -70,7 +69,7 @@ pub(super) fn spec(
         ));
     }
     let host = model.host.clone().unwrap_or_default();
-    Ok(Spec::Host(Box::new(host::spec(model, &host, config)?)))
+    Ok(Spec::Host(Box::new(host::wish(model, &host, config)?)))
 }
 
 /// The cluster that is meant: the provider's, unless another is named.
