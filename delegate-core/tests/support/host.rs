@@ -55,6 +55,14 @@ impl Host {
         }
     }
 
+    /// This folder; removed at the end, whatever is in it.
+    pub fn at(directory: &Path) -> Self {
+        Self {
+            base: None,
+            directory: directory.to_owned(),
+        }
+    }
+
     /// The folder, for a configuration.
     pub fn path(&self) -> &str {
         self.directory.to_str().expect("plain")

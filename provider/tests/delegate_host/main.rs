@@ -18,6 +18,8 @@ mod golden;
 mod host;
 #[path = "../support/manager.rs"]
 mod manager;
+#[path = "../support/other_machine.rs"]
+mod other_machine;
 #[path = "../support/secrets.rs"]
 mod secrets;
 #[path = "../support/terraform.rs"]
@@ -33,6 +35,7 @@ mod import;
 mod interrupted;
 mod life;
 mod many;
+mod remote;
 mod schema;
 mod secrecy;
 mod unknown;

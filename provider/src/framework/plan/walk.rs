@@ -103,7 +103,7 @@ fn agreement(config: &Value, planned: &Value) -> Option<usize> {
 pub(super) type Visit<'f> = &'f mut dyn FnMut(&Attribute, &AttributePath, Beside<'_>, Value) -> Value;
 
 /// Changes `planned`, an object of `schema`, attribute by attribute. Null and unknown objects stay what they
-/// are.
+/// are; but of one that is stored and no longer planned, each attribute is visited as null: they go with it.
 pub(super) fn objects(
     schema: &Object,
     path: &AttributePath,
@@ -111,8 +111,13 @@ pub(super) fn objects(
     planned: Value,
     visit: Visit<'_>,
 ) -> Value {
-    let Value::Object(mut named) = planned else {
-        return planned;
+    let mut named = match planned {
+        Value::Object(named) => named,
+        Value::Null if matches!(beside.prior, Value::Object(_)) => {
+            leave(schema, path, beside, visit);
+            return Value::Null;
+        }
+        planned => return planned,
     };
     for (name, attribute) in &schema.attributes {
         let Some(value) = named.remove(name) else { continue };
@@ -132,6 +137,19 @@ pub(super) fn objects(
         );
     }
     Value::Object(named)
+}
+
+/// Visits what was in a stored object that is no longer planned. What is made of it goes nowhere.
+fn leave(schema: &Object, path: &AttributePath, beside: Beside<'_>, visit: Visit<'_>) {
+    for (name, attribute) in &schema.attributes {
+        let (path, beside) = (path.attribute(name), beside.named(name));
+        visit(attribute, &path, beside, Value::Null);
+        if let Kind::Nested(Nesting::Single, nested) = &attribute.kind
+            && matches!(beside.prior, Value::Object(_))
+        {
+            leave(nested, &path, beside, visit);
+        }
+    }
 }
 
 fn held(

@@ -46,7 +46,7 @@ pub enum MachineError {
     Refused(#[from] Refusal),
     /// Nothing tells it from others.
     #[error(
-        "{machine} has no identity: neither /etc/machine-id nor /etc/hostname can be read. Run systemd-machine-id-setup there, or \
+        "there is no identity on {machine}: neither /etc/machine-id nor /etc/hostname can be read. Run systemd-machine-id-setup there, or \
          write any unique text to /etc/machine-id"
     )]
     NoIdentity {
@@ -65,7 +65,7 @@ pub enum MachineError {
         said: String,
     },
     /// No delegate runs there.
-    #[error("{machine} runs {system:?}; a delegate can be installed over ssh on Linux only")]
+    #[error("the machine {machine} runs {system:?}; a delegate can be installed over ssh on Linux only")]
     System {
         /// The machine.
         machine: String,
@@ -74,7 +74,7 @@ pub enum MachineError {
     },
     /// The program is for another kind of machine.
     #[error(
-        "{machine} is {there}, but {program} is a program for {made_for}. Set host.binary to a harness-delegate that was built for \
+        "the machine {machine} is {there}, but {program} is a program for {made_for}. Set host.binary to a harness-delegate that was built for \
          {there}", program = program.display()
     )]
     Processor {
@@ -107,7 +107,7 @@ pub enum MachineError {
     },
     /// A folder that the user may not look into.
     #[error(
-        "{machine} does not let us look into {path}. Log in as the user who installed the delegate, or set host.ssh.sudo", path = path.display()
+        "the machine {machine} does not let us look into {path}. Log in as the user who installed the delegate, or set host.ssh.sudo", path = path.display()
     )]
     Hidden {
         /// The machine.
@@ -116,7 +116,7 @@ pub enum MachineError {
         path: PathBuf,
     },
     /// The program does not work there.
-    #[error("{path} does not work on {machine}: {said}", path = path.display())]
+    #[error("the program {path} does not work on {machine}: {said}", path = path.display())]
     Unanswered {
         /// The machine.
         machine: String,

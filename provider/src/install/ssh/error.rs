@@ -43,7 +43,7 @@ pub enum SshError {
     },
     /// The host does not take what was offered.
     #[error(
-        "{to} did not let us in: {said}. Nothing is asked here, so the key has to be in your agent (ssh-add -l) or in \
+        "the machine {to} did not let us in: {said}. Nothing is asked here, so the key has to be in your agent (ssh-add -l) or in \
          identity_file without a passphrase, and allowed on the machine (authorized_keys). By hand: {by_hand}"
     )]
     Denied {
@@ -56,7 +56,7 @@ pub enum SshError {
     },
     /// No connection, or one that broke off.
     #[error(
-        "{to} cannot be reached over ssh: {said}. Check that the machine is up and the address right. By hand: {by_hand}"
+        "the machine {to} cannot be reached over ssh: {said}. Check that the machine is up and the address right. By hand: {by_hand}"
     )]
     Unreachable {
         /// Where to.
@@ -67,7 +67,7 @@ pub enum SshError {
         by_hand: String,
     },
     /// A command took too long.
-    #[error("{to} did not answer within {} s over ssh; it may be overloaded, or its disk stuck", limit.as_secs())]
+    #[error("the machine {to} did not answer within {} s over ssh; it may be overloaded, or its disk stuck", limit.as_secs())]
     Slow {
         /// Where to.
         to: String,
