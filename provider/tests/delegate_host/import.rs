@@ -108,13 +108,34 @@ async fn an_import_block_writes_a_configuration_that_plans_nothing() {
         .run(&["plan", "-no-color", "-generate-config-out=generated.tf"])
         .await;
     let generated = std::fs::read_to_string(case.terraform.path("generated.tf")).expect("it was written");
-    // Terraform says itself that a required choice, the token, is for the user to make.
     assert!(
         generated.contains("description") && generated.contains("\"by hand\""),
         "{generated}"
     );
     assert!(!generated.contains(&case.manager.token), "{run}");
-    drop(host);
+    // Terraform says itself that a required choice, the token, is for the user to make. Handing it over is the only change.
+    let error = run.fails();
+    assert!(error.contains("token_wo"), "{error}");
+    let end = generated.rfind('}').expect("a block");
+    let token_lines = |line: &&str| !line.trim_start().starts_with("token");
+    let completed: Vec<&str> = generated[..end].lines().filter(token_lines).collect();
+    let completed = format!("{}\n  {TOKEN}\n}}\n", completed.join("\n"));
+    case.terraform.write("generated.tf", &completed);
+    let plan = case.terraform.plan(&[]).await;
+    let change = plan.change(DELEGATE);
+    let changed: Vec<&String> = change["before"]
+        .as_object()
+        .expect("it is there")
+        .iter()
+        .filter(|(name, before)| change["after"][name.as_str()] != **before)
+        .map(|(name, _)| name)
+        .collect();
+    let expected = ["connected", "drift", "ready_replicas", "token_wo_version", "version"];
+    assert_eq!(changed, expected, "{}", plan.text);
+    case.terraform.apply().await.succeeds();
+    case.assert_well(&host, &case.name).await;
+    case.terraform.destroy().await.succeeds();
+    host.assert_gone();
 }
 
 #[tokio::test]
@@ -148,7 +169,7 @@ async fn what_is_not_there_cannot_be_imported() {
             format!("host/localhost/{}", case.name),
             "Cannot import non-existent remote object",
         ),
-        (format!("host/elsewhere/{}", case.name), "give host/localhost/"),
+        ("host/else where/x".to_owned(), "[user@]host[:port]"),
         ("nonsense".to_owned(), "host/localhost/<name>"),
     ] {
         let error = case.terraform.import(DELEGATE, &id).await.fails();

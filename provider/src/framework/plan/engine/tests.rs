@@ -152,6 +152,40 @@ fn replacement_is_asked_for_where_the_schema_says_so() {
 }
 
 #[test]
+fn what_goes_with_its_object_asks_for_replacement_too() {
+    let place = Object::new()
+        .attribute("folder", Attribute::string().requires_replace())
+        .attribute("label", Attribute::string());
+    let site = Object::new()
+        .attribute("name", Attribute::string().requires_replace())
+        .attribute("place", Attribute::object(place));
+    let schema = Schema::new(0)
+        .attribute("site", Attribute::object(site))
+        .attribute("note", Attribute::string());
+    let typed = |value: Value| value.conform(&schema.ty()).unwrap();
+    let stored = |folder: Value| {
+        let place = Value::object([("folder", folder), ("label", text("x"))]);
+        let site = Value::object([("name", text("a")), ("place", place)]);
+        typed(Value::object([("site", site)]))
+    };
+    let planned = |prior: &Value, config: Value| {
+        let config = typed(config);
+        let plan = propose(&schema, &config, prior, config.clone());
+        assert_eq!(plan.planned, config);
+        filter_replacements(&schema, prior, &plan.planned, plan.requires_replace).unwrap()
+    };
+    let nothing = || Value::object([("note", text("kept"))]);
+    let without_place = || Value::object([("site", Value::object([("name", text("a"))]))]);
+    let folder = AttributePath::from("site.place.folder");
+    let name = AttributePath::from("site.name");
+    let prior = stored(text("/a"));
+    assert_eq!(planned(&prior, nothing()), [name.clone(), folder.clone()]);
+    assert_eq!(planned(&prior, without_place()), [folder]);
+    assert_eq!(planned(&stored(Value::Null), without_place()), []);
+    assert_eq!(planned(&stored(Value::Null), nothing()), [name]);
+}
+
+#[test]
 fn a_default_comes_back_when_the_argument_is_removed() {
     let mut prior = stored();
     *prior.at_mut(&"size".into()).unwrap() = Value::from(9);
