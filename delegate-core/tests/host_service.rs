@@ -477,3 +477,70 @@ async fn somebody_who_only_looks_keeps_nobody_from_starting() {
     );
     case.task("echo works").await;
 }
+
+#[tokio::test]
+async fn a_printed_script_holds_no_token_and_installs_what_it_says() {
+    let case = Case::new().await;
+    let printed = case
+        .install(TOKEN)
+        .arg("--print")
+        .env("INIT_SCRIPT", "true # it's\n: \"\nSETTINGS\n\"\n")
+        .output()
+        .await
+        .unwrap();
+    assert!(printed.status.success(), "{}", said(&printed));
+    assert!(!case.host.directory.exists(), "printing installs nothing");
+    let script = String::from_utf8(printed.stdout).unwrap();
+    assert!(
+        !script.contains(TOKEN) && script.contains("DELEGATE_TOKEN:?"),
+        "{script}"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("install.sh");
+    fs::write(&file, &script).unwrap();
+    let run = |token: Option<&'static str>| {
+        let mut command = Command::new("sh");
+        command
+            .arg(&file)
+            .arg(PROGRAM)
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("TMPDIR", folder.path())
+            .envs(token.map(|token| ("DELEGATE_TOKEN", token)))
+            .stdin(Stdio::null());
+        command
+    };
+    let refused = run(None).output().await.unwrap();
+    assert!(
+        !refused.status.success() && said(&refused).contains("DELEGATE_TOKEN"),
+        "{}",
+        said(&refused)
+    );
+    for _ in 0..2 {
+        let done = run(Some(TOKEN)).output().await.unwrap();
+        assert!(done.status.success(), "{}", said(&done));
+    }
+    case.host.assert_one_delegate();
+    assert_eq!(
+        case.host.variable("INIT_SCRIPT").as_deref(),
+        Some("true # it's\n: \"\nSETTINGS\n\"\n")
+    );
+    let left: Vec<_> = fs::read_dir(folder.path())
+        .unwrap()
+        .flatten()
+        .map(|entry| entry.file_name())
+        .collect();
+    assert_eq!(left, ["install.sh"], "the settings are not left lying about");
+
+    let status = program(&["status", "--json", "--directory", case.host.path()])
+        .output()
+        .await
+        .unwrap();
+    let seen: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+    assert_eq!(
+        (&seen["running"], &seen["connected"]),
+        (&true.into(), &true.into()),
+        "{seen}"
+    );
+    assert_eq!(seen["name"], NAME);
+}

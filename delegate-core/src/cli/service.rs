@@ -33,6 +33,9 @@ pub(super) struct Install {
     /// Program to install, instead of this one.
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
+    /// Install nothing; print a script that does, without secrets.
+    #[arg(long)]
+    print: bool,
 }
 
 /// Where an installation is.
@@ -67,6 +70,9 @@ const EXIT_NOT_RUNNING: u8 = 3;
 const EXIT_NOT_INSTALLED: u8 = 4;
 
 pub(super) fn install(args: Install) -> ExitCode {
+    if args.print {
+        return print_script(&args);
+    }
     let spec = match spec(args) {
         Ok(spec) => spec,
         Err(problem) => return fail(super::ExitCode::BadConfiguration as u8, &problem),
@@ -79,6 +85,23 @@ pub(super) fn install(args: Install) -> ExitCode {
             spec.directory.display()
         ),
     }))
+}
+
+fn print_script(args: &Install) -> ExitCode {
+    let config = match config(args) {
+        Ok(config) => config,
+        Err(problem) => return fail(super::ExitCode::BadConfiguration as u8, &problem),
+    };
+    let text = host::script(
+        &config,
+        &args.place.directory,
+        &args.service,
+        args.user.as_deref(),
+    );
+    match print(&text) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => fail(1, &problem.to_string()),
+    }
 }
 
 pub(super) fn uninstall(place: &Place) -> ExitCode {
@@ -211,14 +234,18 @@ pub(super) fn supervise(args: &Supervise) -> ExitCode {
     }
 }
 
-fn spec(args: Install) -> Result<HostSpec, String> {
+fn config(args: &Install) -> Result<DelegateConfig, String> {
     let mut env = Env::of_process();
     if let Some(path) = &args.env_file {
         let text = std::fs::read_to_string(path)
             .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
         env = env.or(parse_env_file(&text).map_err(|error| format!("{}: {error}", path.display()))?);
     }
-    let config = DelegateConfig::from_env(&env).map_err(|errors| errors.to_string())?;
+    DelegateConfig::from_env(&env).map_err(|errors| errors.to_string())
+}
+
+fn spec(args: Install) -> Result<HostSpec, String> {
+    let config = config(&args)?;
     let binary = match args.binary {
         Some(binary) => binary,
         None => std::env::current_exe().map_err(|error| format!("cannot find this program: {error}"))?,

@@ -130,7 +130,13 @@ async fn an_import_block_writes_a_configuration_that_plans_nothing() {
         .filter(|(name, before)| change["after"][name.as_str()] != **before)
         .map(|(name, _)| name)
         .collect();
-    let expected = ["connected", "drift", "ready_replicas", "token_wo_version", "version"];
+    let expected = [
+        "connected",
+        "drift",
+        "ready_replicas",
+        "token_wo_version",
+        "version",
+    ];
     assert_eq!(changed, expected, "{}", plan.text);
     case.terraform.apply().await.succeeds();
     case.assert_well(&host, &case.name).await;

@@ -11,6 +11,7 @@
 mod files;
 mod layout;
 pub mod order;
+mod script;
 mod service;
 pub mod supervisor;
 
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 pub use files::{FileStamp, digest_file};
 pub use layout::Layout;
+pub use script::script;
 use serde::{Deserialize, Serialize};
 pub use service::ServiceKind;
 
