@@ -15,6 +15,7 @@ export PATH
 export KUBERNETES_VERSION=1.34.4
 export HELM3_VERSION=3.17.2
 export HELM4_VERSION=4.1.4
+export OPENTOFU_VERSION=1.12.6
 export CARGO_DENY_VERSION=0.20.2
 
 say() { printf '%s\n' "$*" >&2; }

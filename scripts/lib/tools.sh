@@ -115,3 +115,25 @@ build_kubernetes() {
   mv "$directory/kubernetes.new" "$directory/kubernetes"
   echo "$stamp" >"$directory/source.sha256"
 }
+
+# build_opentofu: the program tofu, from its Go module, once a version.
+build_opentofu() {
+  local source=$ROOT/testdata/opentofu directory=$CACHE/opentofu-v$OPENTOFU_VERSION work
+  if [[ ! -x $directory/tofu ]]; then
+    have go || PATH=$PATH:/usr/local/go/bin
+    have go || die "go is not on the PATH" "install Go 1.26 or newer from https://go.dev/dl, or OpenTofu from https://opentofu.org/docs/intro/install, then run this script again"
+    say "building OpenTofu $OPENTOFU_VERSION, about 5 minutes, once …"
+    work=$(mktemp -d "$CACHE/download.XXXXXX")
+    # Go completes go.mod while it builds; go.sum holds what it may download.
+    cp "$source/go.mod" "$source/go.sum" "$work"
+    (cd "$work" && CGO_ENABLED=0 go build -mod=mod -trimpath -buildvcs=false -o tofu \
+      -ldflags "-s -w -X github.com/opentofu/opentofu/version.dev=no" github.com/opentofu/opentofu/cmd/tofu) 2>&1 | { grep -v '^go: downloading' || true; } >&2 || {
+      rm -rf "$work"
+      die "OpenTofu could not be built" "read the message above; the module proxy must be reachable (go env GOPROXY), and 6 GB of disk free"
+    }
+    mkdir -p "$directory"
+    mv "$work/tofu" "$directory/tofu"
+    rm -rf "$work"
+  fi
+  link_tool tofu "$directory/tofu"
+}

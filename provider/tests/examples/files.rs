@@ -1,5 +1,7 @@
 //! The files of `examples/`, and how one folder of them becomes a configuration that Terraform can be run in.
 
+#![allow(dead_code, reason = "each test uses its part")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
