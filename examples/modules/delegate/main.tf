@@ -73,3 +73,9 @@ resource "harness_delegate" "this" {
 
   wait = var.wait
 }
+
+# The official module's release becomes this one, and its pods stay.
+moved {
+  from = helm_release.delegate
+  to   = harness_delegate.this
+}
