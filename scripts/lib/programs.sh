@@ -12,5 +12,14 @@ programs_dir() { echo "$(target_dir)/$(host_triple)/${1:-release}"; }
 
 target_dir() { (cd "$ROOT" && cargo metadata --format-version 1 --no-deps --offline | jq -r .target_directory); }
 
+# cargo_home: where cargo keeps the sources of dependencies.
+cargo_home() { realpath -m "${CARGO_HOME:-$HOME/.cargo}"; }
+
+# programs_version: what the programs say of themselves.
+programs_version() { sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' "$ROOT/Cargo.toml"; }
+
+# platform: this machine, as Terraform calls it.
+platform() { echo "linux_$([[ $(uname -m) == aarch64 ]] && echo arm64 || echo amd64)"; }
+
 # mebibytes FILE
 mebibytes() { awk -v bytes="$(stat -c %s "$1")" 'BEGIN { printf "%.1f", bytes / 1048576 }'; }

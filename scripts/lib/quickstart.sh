@@ -38,8 +38,8 @@ set_value() {
 install_plugin() {
   local digest version directory program
   digest=$(cat "${PROGRAMS[@]/#/$1/}" | sha256sum | cut -d' ' -f1)
-  version=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' "$ROOT/Cargo.toml")
-  directory=$PLUGINS/terraform.local/harness/harness/$version/linux_$([[ $(uname -m) == aarch64 ]] && echo arm64 || echo amd64)
+  version=$(programs_version)
+  directory=$PLUGINS/terraform.local/harness/harness/$version/$(platform)
   if [[ $(value PLUGIN_DIGEST) != "$digest" ]]; then
     rm -rf "$PLUGINS" "$STATE/terraform/.terraform" "$STATE/terraform/.terraform.lock.hcl"
     mkdir -p "$directory"
