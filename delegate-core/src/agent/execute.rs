@@ -1,8 +1,8 @@
 //! One task, from its acquire to its answer.
 //!
-//! In this order, and no other: journal "taken" → acquire → journal "started" → run → end of the log → journal
-//! "finished" → answer → journal "closed". Whatever is interrupted between two of these is put right by
-//! [`super::recovery`].
+//! In this order, and no other: journal "taken" → acquire, while the disk takes the record → journal "started" → run →
+//! end of the log → journal "finished" → answer → journal "closed". Whatever is interrupted between two of these is put
+//! right by [`super::recovery`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug, info, info_span, warn};
 
 use super::backoff::Backoff;
-use super::journal::{Journal, Record};
+use super::journal::{Journal, Record, WriteError};
 use super::ledger::Slot;
 use super::log_sink::{self, LogBudget, LogWorker};
 use super::metrics::Ending;
@@ -127,7 +127,9 @@ impl Executor {
             // What cannot be written down is not taken. The journal has said why.
             return let_go(slot);
         }
-        let task = match self.acquire(delegate_id, &id).await {
+        // The disk and the manager are waited for together: nothing runs before both.
+        let (acquired_as, remembered) = tokio::join!(self.acquire(delegate_id, &id), self.journal.sync());
+        let task = match acquired_as {
             Acquired::Ours(task) => Task {
                 id: id.clone(),
                 kind: if task.kind.is_empty() {
@@ -154,7 +156,7 @@ impl Executor {
             }
         };
         drop(acquired);
-        let response = self.perform(&slot, task).await;
+        let response = self.perform(&slot, task, remembered).await;
         self.answer(delegate_id, response).await;
     }
 
@@ -181,7 +183,7 @@ impl Executor {
     }
 
     /// Runs the task and ends its log. The answer is in the journal when this returns.
-    async fn perform(&self, slot: &Slot, task: Task) -> TaskResponse {
+    async fn perform(&self, slot: &Slot, task: Task, remembered: Result<(), WriteError>) -> TaskResponse {
         let (id, kind) = (task.id.clone(), task.kind.clone());
         let started = Record::Started {
             task: id.clone(),
@@ -189,7 +191,11 @@ impl Executor {
         };
         let began = Instant::now();
         let mut log = None;
-        let mut response = if let Err(error) = self.journal.write(started).await {
+        let remembered = match remembered {
+            Ok(()) => self.journal.write(started).await,
+            failed => failed,
+        };
+        let mut response = if let Err(error) = remembered {
             TaskResponse::failed(
                 &id,
                 &kind,
@@ -220,7 +226,8 @@ impl Executor {
             task: id,
             response: response.clone(),
         };
-        // Should this fail, a crash before the delivery would answer "restarted while it ran": late, but truthful.
+        // Should this fail, or a power failure take it back, the next start would answer "restarted while it ran" where
+        // the delivery did not succeed: late, but truthful.
         let _ = self.journal.write(finished).await;
         response
     }

@@ -18,7 +18,8 @@ pub struct TaskContext {
     pub data: Value,
     /// The log of the task. What goes in is masked.
     pub log: LogWriter,
-    /// An empty directory that only this user can read. It is removed after the task.
+    /// An empty directory that only this user can read. It is removed after the task. It does not exist for a kind that
+    /// needs none.
     pub work_dir: PathBuf,
     /// How long the kind may run, from its start. `None`: without bound.
     pub timeout: Option<Duration>,

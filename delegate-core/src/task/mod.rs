@@ -44,6 +44,11 @@ pub trait TaskKind: Send + Sync {
         Ok(())
     }
 
+    /// Whether it works with files. A kind that does not is spared the directory, which costs more than a quick task.
+    fn needs_directory(&self) -> bool {
+        true
+    }
+
     /// Does it. Must end soon when `context.cancel` is cancelled or `context.timeout` is over, and say so in its
     /// status. May be dropped at any await.
     async fn run(&self, context: TaskContext) -> Result<TaskOutput, TaskError>;

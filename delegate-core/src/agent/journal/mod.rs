@@ -1,7 +1,9 @@
 //! The durable journal: what this agent had in hand, so that a crash neither loses a task nor runs it twice.
 //!
 //! A file `journal/tasks` in the working directory, appended by one thread that gathers waiting records into one write
-//! and one `fdatasync`. A lock beside it keeps two agents from sharing a working directory. When the disk refuses, the
+//! and, where somebody waits for it, one `fdatasync`. A record that was written survives the end of the process; one that
+//! was synced survives a power failure. Only the first record of a task has to: whatever is known to have been taken is
+//! never run again, and the others merely say how it went. A lock beside it keeps two agents from sharing a working directory. When the disk refuses, the
 //! file is cut back to its last whole line and the caller is told: it must not take what it cannot write down.
 
 mod record;
@@ -60,10 +62,18 @@ pub(super) struct WriteError(String);
 
 type Ack = oneshot::Sender<Result<(), WriteError>>;
 
+/// What the thread is asked for.
+enum Order {
+    /// Append a record; the answer comes when a process that dies cannot take it back.
+    Write(Record, Option<Ack>),
+    /// Make what was appended survive a power failure.
+    Sync(Ack),
+}
+
 /// The journal. Dropping it writes what is queued and gives the lock back.
 #[derive(Debug)]
 pub(super) struct Journal {
-    sender: Option<mpsc::Sender<(Record, Option<Ack>)>>,
+    sender: Option<mpsc::Sender<Order>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -114,12 +124,21 @@ impl Journal {
         Ok((journal, unfinished))
     }
 
-    /// Writes a record, and waits until it is written as durably as it must be.
+    /// Writes a record, and waits until the end of this process cannot take it back.
     pub(super) async fn write(&self, record: Record) -> Result<(), WriteError> {
+        self.order(|ack| Order::Write(record, Some(ack))).await
+    }
+
+    /// Waits until a power failure cannot take back what was written before.
+    pub(super) async fn sync(&self) -> Result<(), WriteError> {
+        self.order(Order::Sync).await
+    }
+
+    async fn order(&self, order: impl FnOnce(Ack) -> Order) -> Result<(), WriteError> {
         let (ack, done) = oneshot::channel();
         let gone = || WriteError("its thread is gone".to_owned());
         let sender = self.sender.as_ref().ok_or_else(gone)?;
-        sender.send((record, Some(ack))).await.map_err(|_| gone())?;
+        sender.send(order(ack)).await.map_err(|_| gone())?;
         done.await.map_err(|_| gone())?
     }
 
@@ -131,7 +150,7 @@ impl Journal {
                 task: task.to_owned(),
             };
             // Only fails when the thread is gone, which every later write reports.
-            let _ = sender.send((record, None)).await;
+            let _ = sender.send(Order::Write(record, None)).await;
         }
     }
 }
@@ -210,6 +229,13 @@ fn lines_of(task: &Unfinished) -> Vec<u8> {
     lines
 }
 
+fn tell(acks: Vec<Ack>, result: &Result<(), String>) {
+    for ack in acks {
+        // Nobody may wait any more.
+        let _ = ack.send(result.clone().map_err(WriteError));
+    }
+}
+
 /// The thread's side.
 struct Writer {
     path: PathBuf,
@@ -222,15 +248,29 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(mut self, mut receiver: mpsc::Receiver<(Record, Option<Ack>)>) {
+    fn run(mut self, mut receiver: mpsc::Receiver<Order>) {
         let mut batch = Vec::with_capacity(BATCH);
         while receiver.blocking_recv_many(&mut batch, BATCH) > 0 {
-            let result = self.append(batch.iter().map(|(record, _)| record));
-            for (_, ack) in batch.drain(..) {
-                if let Some(ack) = ack {
-                    let _ = ack.send(result.clone().map_err(|error| WriteError(error.clone())));
+            let (mut records, mut written, mut synced) = (Vec::new(), Vec::new(), Vec::new());
+            for order in batch.drain(..) {
+                match order {
+                    Order::Write(record, ack) => {
+                        records.push(record);
+                        written.extend(ack);
+                    }
+                    Order::Sync(ack) => synced.push(ack),
                 }
             }
+            // Whoever waits for the writing only need not wait for the disk.
+            let result = self.append(&records);
+            tell(written, &result);
+            let result = result.and_then(|()| {
+                if synced.is_empty() {
+                    return Ok(());
+                }
+                self.file.sync_data().map_err(|error| error.to_string())
+            });
+            tell(synced, &result);
             if let Err(reason) = &result {
                 error!(file = %self.path.display(), reason, "the task journal cannot be written; no task is taken until it can");
             } else if self.length > COMPACT_FROM
@@ -246,25 +286,16 @@ impl Writer {
         self.open.values().map(|lines| lines.len() as u64).sum()
     }
 
-    fn append<'a>(&mut self, records: impl Iterator<Item = &'a Record>) -> Result<(), String> {
-        let (mut bytes, mut sync, mut kept) = (Vec::new(), false, Vec::new());
-        for record in records {
-            let line = record.to_line();
-            bytes.extend_from_slice(&line);
-            sync |= record.must_reach_the_disk();
-            kept.push((record, line));
-        }
-        let written = self
-            .file
-            .write_all(&bytes)
-            .and_then(|()| if sync { self.file.sync_data() } else { Ok(()) });
-        if let Err(error) = written {
+    fn append(&mut self, records: &[Record]) -> Result<(), String> {
+        let lines: Vec<Vec<u8>> = records.iter().map(Record::to_line).collect();
+        let bytes = lines.concat();
+        if let Err(error) = self.file.write_all(&bytes) {
             // A torn line would swallow the next one.
             let _ = self.file.set_len(self.length);
             return Err(error.to_string());
         }
         self.length += bytes.len() as u64;
-        for (record, line) in kept {
+        for (record, line) in records.iter().zip(lines) {
             match record {
                 Record::Closed { task } => {
                     self.open.remove(task);

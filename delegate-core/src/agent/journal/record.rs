@@ -36,11 +36,6 @@ impl Record {
         }
     }
 
-    /// Whether a power failure may not take this line back. A process that dies takes no line back that was written.
-    pub(super) fn must_reach_the_disk(&self) -> bool {
-        matches!(self, Self::Started { .. } | Self::Finished { .. })
-    }
-
     /// The line, with its end.
     pub(super) fn to_line(&self) -> Vec<u8> {
         // Cannot fail: string keys only.

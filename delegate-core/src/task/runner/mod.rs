@@ -125,12 +125,19 @@ impl Runner {
         sink: Arc<dyn LogSink>,
         secrets: &Secrets,
     ) -> Result<TaskOutput, TaskError> {
-        let work_dir = self.work_dir().await?;
+        let work_dir = if kind.needs_directory() {
+            Some(self.work_dir().await?)
+        } else {
+            None
+        };
         let context = TaskContext {
             task_id: task_id.to_owned(),
             data,
             log: LogWriter::new(sink, secrets.clone()),
-            work_dir: work_dir.path().to_owned(),
+            work_dir: work_dir
+                .as_ref()
+                .map(|dir| dir.path().to_owned())
+                .unwrap_or_default(),
             timeout,
             grace: self.settings.grace,
             cancel: cancel.clone(),
@@ -152,7 +159,9 @@ impl Runner {
                 Ok(TaskOutput::not(status, format!("task type {name} did not end when it had to, and was given up")))
             }
         };
-        remove(work_dir).await;
+        if let Some(work_dir) = work_dir {
+            remove(work_dir).await;
+        }
         outcome
     }
 
