@@ -82,7 +82,7 @@ mod tests {
             let third = MAX_PAUSE / 3;
             pauses
                 .iter()
-                .filter(|pause| (third * n..third * (n + 1)).contains(pause))
+                .filter(|pause| (third * n..third * (n + 1)).contains(*pause))
                 .count()
         };
         for n in 0..3 {

@@ -26,7 +26,8 @@ use crate::Secret;
 use crate::config::AccountId;
 use crate::protocol::client::Verdict;
 use crate::protocol::logs::LogService;
-use crate::protocol::wire::{CommandStatus, LogLine, Logging, ResponseCode, Task, TaskResponse};
+use crate::protocol::runner::{Logger, Request};
+use crate::protocol::wire::{CommandStatus, LogLine, ResponseCode, Task, TaskResponse};
 use crate::task::{LogSink, Runner};
 
 /// How long an acquire whose outcome is unknown is repeated. Until then the manager may count on us.
@@ -66,9 +67,32 @@ impl std::fmt::Debug for RunnerDebug {
     }
 }
 
+/// A task that was offered.
+#[derive(Debug, Clone)]
+pub(super) struct Offered {
+    pub(super) delegate_id: Arc<str>,
+    pub(super) kind: String,
+    pub(super) family: Family,
+}
+
+/// In which of the two protocols a task comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Family {
+    /// Task events and acquire.
+    Task,
+    /// Runner events and requests.
+    Runner,
+}
+
+/// What there is to do.
+enum Work {
+    Task(Box<Task>),
+    Requests(Vec<Request>),
+}
+
 /// What came of an acquire.
 enum Acquired {
-    Ours(Box<Task>),
+    Ours(Work),
     NotOurs,
     /// The manager may have given it to us.
     Unknown,
@@ -103,42 +127,29 @@ impl Executor {
     }
 
     /// Starts on a task that was offered. `acquired` is dropped when it is known whether we got it.
-    pub(super) fn spawn(
-        self: &Arc<Self>,
-        slot: Slot,
-        delegate_id: Arc<str>,
-        kind: String,
-        acquired: oneshot::Sender<()>,
-    ) {
-        let span = info_span!("task", id = slot.id(), kind);
+    pub(super) fn spawn(self: &Arc<Self>, slot: Slot, offered: Offered, acquired: oneshot::Sender<()>) {
+        let span = info_span!("task", id = slot.id(), kind = offered.kind);
         let this = Arc::clone(self);
         self.tasks
-            .spawn(async move { this.run(slot, &delegate_id, kind, acquired).await }.instrument(span));
+            .spawn(async move { this.run(slot, offered, acquired).await }.instrument(span));
     }
 
-    async fn run(&self, slot: Slot, delegate_id: &str, kind: String, acquired: oneshot::Sender<()>) {
+    async fn run(&self, slot: Slot, offered: Offered, acquired: oneshot::Sender<()>) {
         let id = slot.id().to_owned();
+        let delegate_id = &*offered.delegate_id;
         let taken = Record::Taken {
             task: id.clone(),
             delegate: delegate_id.to_owned(),
-            kind: kind.clone(),
+            kind: offered.kind.clone(),
         };
         if self.journal.write(taken).await.is_err() {
             // What cannot be written down is not taken. The journal has said why.
             return let_go(slot);
         }
         // The disk and the manager are waited for together: nothing runs before both.
-        let (acquired_as, remembered) = tokio::join!(self.acquire(delegate_id, &id), self.journal.sync());
-        let task = match acquired_as {
-            Acquired::Ours(task) => Task {
-                id: id.clone(),
-                kind: if task.kind.is_empty() {
-                    kind
-                } else {
-                    task.kind.clone()
-                },
-                ..*task
-            },
+        let (work, remembered) = tokio::join!(self.acquire(&offered, &id), self.journal.sync());
+        let work = match work {
+            Acquired::Ours(work) => work,
             Acquired::NotOurs => {
                 self.journal.close(&id).await;
                 return let_go(slot);
@@ -150,23 +161,38 @@ impl Executor {
             }
             Acquired::Unknown => {
                 let reason = "the delegate could not reach the manager to take the task";
-                let response = TaskResponse::failed(&id, kind, reason);
+                let response = TaskResponse::failed(&id, offered.kind.clone(), reason);
                 self.answer(delegate_id, response).await;
                 return slot.forget();
             }
         };
         drop(acquired);
-        let response = self.perform(&slot, task, remembered).await;
+        let kind = match &work {
+            Work::Task(task) if !task.kind.is_empty() => task.kind.clone(),
+            _ => offered.kind.clone(),
+        };
+        let response = self.perform(&slot, kind, work, remembered).await;
         self.answer(delegate_id, response).await;
     }
 
     /// Acquires, repeating what has an unknown outcome: the manager lets the same delegate acquire a task twice.
-    async fn acquire(&self, delegate_id: &str, id: &str) -> Acquired {
+    async fn acquire(&self, offered: &Offered, id: &str) -> Acquired {
         let mut backoff = Backoff::default();
         let began = Instant::now();
+        let (link, delegate_id) = (&self.status.link, &*offered.delegate_id);
         loop {
-            let failed = match self.status.link.acquire(delegate_id, id).await {
-                Ok(task) => return Acquired::Ours(Box::new(task)),
+            let got = match offered.family {
+                Family::Task => link
+                    .acquire(delegate_id, id)
+                    .await
+                    .map(|task| Work::Task(Box::new(task))),
+                Family::Runner => {
+                    let payload = link.payload(delegate_id, id).await;
+                    payload.map(|payload| Work::Requests(payload.requests))
+                }
+            };
+            let failed = match got {
+                Ok(work) => return Acquired::Ours(work),
                 Err(failed) => failed,
             };
             if failed.verdict() != Verdict::Retry {
@@ -183,8 +209,14 @@ impl Executor {
     }
 
     /// Runs the task and ends its log. The answer is in the journal when this returns.
-    async fn perform(&self, slot: &Slot, task: Task, remembered: Result<(), WriteError>) -> TaskResponse {
-        let (id, kind) = (task.id.clone(), task.kind.clone());
+    async fn perform(
+        &self,
+        slot: &Slot,
+        kind: String,
+        work: Work,
+        remembered: Result<(), WriteError>,
+    ) -> TaskResponse {
+        let id = slot.id().to_owned();
         let started = Record::Started {
             task: id.clone(),
             kind: kind.clone(),
@@ -205,9 +237,24 @@ impl Executor {
             aborted(&id, &kind, "aborted before it began")
         } else {
             info!("started");
-            let (sink, worker) = self.log(&task.logging);
+            let (sink, worker) = self.log(&work);
             log = worker;
-            self.runner.0.run(task, slot.cancel().clone(), sink).await
+            let (cancel, runner) = (slot.cancel().clone(), &self.runner.0);
+            match work {
+                Work::Task(task) => {
+                    let task = Task {
+                        id: id.clone(),
+                        kind: kind.clone(),
+                        ..*task
+                    };
+                    runner.run(task, cancel, sink).await
+                }
+                Work::Requests(requests) => {
+                    runner
+                        .run_requests(id.clone(), kind.clone(), requests, cancel, sink)
+                        .await
+                }
+            }
         };
         if self.cut_short.is_cancelled() {
             say_why(&mut response);
@@ -245,13 +292,27 @@ impl Executor {
         }
     }
 
-    fn log(&self, logging: &Logging) -> (Arc<dyn LogSink>, Option<LogWorker>) {
-        let key = logging.key();
-        if key.is_empty() || logging.token.is_empty() {
+    fn log(&self, work: &Work) -> (Arc<dyn LogSink>, Option<LogWorker>) {
+        let (service, key, token) = match work {
+            Work::Task(task) => (
+                Arc::clone(&self.logs),
+                task.logging.key(),
+                task.logging.token.clone(),
+            ),
+            Work::Requests(requests) => {
+                let logger = requests.iter().find_map(|request| request.task.logger.clone());
+                let Logger { address, token, key } = logger.unwrap_or_default();
+                let service = address
+                    .parse()
+                    .map_or_else(|_| Arc::clone(&self.logs), |address| self.logs.elsewhere(address));
+                (service, key, token)
+            }
+        };
+        if key.is_empty() || token.is_empty() {
             debug!("the task brings no log key or no log token; its log goes nowhere");
             return (Arc::new(Nowhere), None);
         }
-        let log = self.logs.log(key, Secret::new(&logging.token));
+        let log = service.log(key, Secret::new(&token));
         let (sink, worker) = log_sink::start(log, Arc::clone(&self.log_budget), Arc::clone(&self.status));
         (Arc::new(sink), Some(worker))
     }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tracing::{debug, info};
 
 use super::backoff::{Backoff, between};
-use super::execute::Executor;
+use super::execute::{Executor, Family, Offered};
 use super::ledger::{Abort, Offer};
 use crate::protocol::wire::{TaskEvent, TaskEventType};
 
@@ -23,8 +23,8 @@ const LONG_POLL: Duration = Duration::from_secs(25);
 const QUICK: Duration = Duration::from_secs(1);
 
 /// Time between two questions to a manager that does not wait: three seconds with a fifth of jitter either way.
-const POLL_SOONEST: Duration = Duration::from_millis(2400);
-const POLL_LATEST: Duration = Duration::from_millis(3600);
+pub(super) const POLL_SOONEST: Duration = Duration::from_millis(2400);
+pub(super) const POLL_LATEST: Duration = Duration::from_millis(3600);
 
 /// The first pause after a reply that told nothing new; it doubles up to [`POLL_LATEST`]. Such a reply repeats tasks for
 /// which there is no room, or an abort that is being obeyed.
@@ -96,7 +96,16 @@ async fn handle(executor: &Arc<Executor>, delegate_id: &Arc<str>, events: &[Task
     for event in events {
         let news = match event.event_type {
             TaskEventType::Abort => abort(executor, event),
-            TaskEventType::Task => match take(executor, delegate_id, event) {
+            TaskEventType::Task => match take(
+                executor,
+                &event.account_id,
+                &event.delegate_task_id,
+                Offered {
+                    delegate_id: Arc::clone(delegate_id),
+                    kind: event.task_type.clone(),
+                    family: Family::Task,
+                },
+            ) {
                 Some(acquired) => {
                     acquires.spawn(acquired);
                     true
@@ -128,20 +137,21 @@ fn abort(executor: &Executor, event: &TaskEvent) -> bool {
 }
 
 /// Starts on an offered task; the returned future ends when it is known whether we got it.
-fn take(
+pub(super) fn take(
     executor: &Arc<Executor>,
-    delegate_id: &Arc<str>,
-    event: &TaskEvent,
+    account: &str,
+    task: &str,
+    offered: Offered,
 ) -> Option<impl Future<Output = ()> + use<>> {
     let status = &executor.status;
-    let ours = [status_account(executor), ""].contains(&event.account_id.as_str());
+    let ours = [status_account(executor), ""].contains(&account);
     if !ours || !status.link.auth.is_accepted() {
         return None;
     }
-    match status.ledger.offer(&event.delegate_task_id) {
+    match status.ledger.offer(task) {
         Offer::Take(slot) => {
             let (acquired, known) = tokio::sync::oneshot::channel();
-            executor.spawn(slot, Arc::clone(delegate_id), event.task_type.clone(), acquired);
+            executor.spawn(slot, offered, acquired);
             Some(async move {
                 // The sender is dropped at the latest when the task is over.
                 let _ = known.await;
@@ -150,7 +160,7 @@ fn take(
         Offer::Full { first_time } => {
             if first_time {
                 status.metrics.rejected.add(1);
-                debug!(task = %event.delegate_task_id, "no room for the task; it stays with the manager");
+                debug!(task, "no room for the task; it stays with the manager");
             }
             None
         }

@@ -14,6 +14,7 @@ use super::connection::Connection;
 use super::metrics::Metrics;
 use crate::protocol::client::{CallError, ManagerClient, Verdict};
 use crate::protocol::logs::{LogServiceCallError, LogWrite, TaskLog};
+use crate::protocol::runner::{Payload, RunnerEvents};
 use crate::protocol::stream::{self, Stream};
 use crate::protocol::transport::{Polling, Transport};
 use crate::protocol::wire::{DelegateParams, Registered, Task, TaskEvents, TaskResponse};
@@ -68,6 +69,12 @@ impl Link {
             // The sender lives in `self`, so there is always a next value to wait for.
             let _ = id.changed().await;
         }
+    }
+
+    /// Waits until we are registered under another identity than this. Cancellation safe.
+    pub(super) async fn registered_as_other(&self, than: &str) {
+        let mut id = self.delegate_id.subscribe();
+        let _ = id.wait_for(|id| id.as_deref().is_some_and(|id| id != than)).await;
     }
 
     /// Waits until we are not registered. Cancellation safe.
@@ -144,6 +151,20 @@ impl Link {
 
     pub(super) async fn respond(&self, id: &str, response: &TaskResponse) -> Result<(), CallError> {
         self.observe(self.transport().respond(id, response).await, None)
+    }
+
+    /// Events of the early runner protocol, and whether the manager speaks it.
+    pub(super) async fn runner_events(&self, id: &str) -> Result<RunnerEvents, CallError> {
+        self.observe(self.client.runner_events(id).await, Some(id))
+    }
+
+    pub(super) async fn payload(&self, id: &str, task_id: &str) -> Result<Payload, CallError> {
+        self.observe(self.client.payload(id, task_id).await, None)
+    }
+
+    /// Whether the manager offers the persistent connection, which only ours does.
+    pub(super) fn offers_stream(&self) -> bool {
+        *self.stream_offered.borrow()
     }
 
     /// Not observed: a log service may be somebody else's, and is tried on its own terms.

@@ -4,7 +4,7 @@
 //! without contact and binds what must be bound, [`Agent::run`] works until it is told to stop, and says how it ended.
 //!
 //! Who starts what. `run` starts [`health`], runs [`init_script`], then [`registration`], hands what an earlier life left
-//! open to [`recovery`], and starts four loops that live as long as the agent:
+//! open to [`recovery`], and starts the loops that live as long as the agent:
 //!
 //! ```text
 //!   registration  ── registers anew when the manager has forgotten us
@@ -12,6 +12,7 @@
 //!   streaming     ── the persistent connection, where the manager offers it
 //!   intake        ── events ── ledger decides ──┬─ abort ─▶ the task's cancellation
 //!                                                  └─ take  ─▶ execute, one per task
+//!   runner_intake ── the same for managers of the early runner protocol
 //!   execute       ── journal ─ acquire ─ journal ─ task::Runner ─ journal ─ report ─ journal
 //!                                                      └─ log_sink, one worker per task
 //! ```
@@ -41,6 +42,7 @@ mod metrics;
 mod recovery;
 mod registration;
 mod report;
+mod runner_intake;
 mod shutdown;
 mod status;
 mod streaming;
@@ -315,6 +317,7 @@ impl Agent {
             let link = Arc::clone(&executor.status);
             loops.spawn(async move { streaming::keep_open(&link.link).await });
         }
+        loops.spawn(runner_intake::poll(Arc::clone(&executor)));
         loops.spawn(intake::poll(Arc::clone(&executor)));
         drain::supervise(&executor, shutdown, loops, config.grace_period).await
     }

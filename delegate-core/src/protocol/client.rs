@@ -19,6 +19,7 @@ pub use super::bearer::BearerError;
 pub use super::call_error::{CallError, CallErrorKind, TokenRefusal, Verdict};
 use super::call_error::{is_html, page, status_error, transport, unreadable};
 use super::http::Http;
+use super::runner::{Payload, RunnerEvents};
 use super::wire::{DelegateParams, Envelope, Registered, Task, TaskEvents, TaskResponse};
 use crate::config::{AccountId, TokenSource};
 
@@ -183,6 +184,27 @@ impl ManagerClient {
         self.call(Method::POST, &url, RESPOND_TIMEOUT, Some(body))
             .await?
             .not_a_page(&Method::POST, &url)
+    }
+
+    /// Asks for events of the early runner protocol. Managers that do not speak it answer 404.
+    pub async fn runner_events(&self, delegate_id: &str) -> Result<RunnerEvents, CallError> {
+        let path = ["api", "agent", "delegates", delegate_id, "runner-events"];
+        let url = self.url(&path, &[]);
+        let reply = self.call(Method::GET, &url, TASK_EVENTS_TIMEOUT, None).await?;
+        if reply.status == StatusCode::NO_CONTENT {
+            return Ok(RunnerEvents::default());
+        }
+        reply.json(&Method::GET, &url)
+    }
+
+    /// Takes the requests of a task of the early runner protocol.
+    pub async fn payload(&self, delegate_id: &str, task_id: &str) -> Result<Payload, CallError> {
+        let url = self.url(
+            &["api", "executions", task_id, "payload"],
+            &[("delegateId", delegate_id), ("delegateInstanceId", delegate_id)],
+        );
+        let reply = self.call(Method::GET, &url, ACQUIRE_TIMEOUT, None).await?;
+        reply.json(&Method::GET, &url)
     }
 
     fn url(&self, path: &[&str], query: &[(&str, &str)]) -> Url {

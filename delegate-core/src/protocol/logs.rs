@@ -70,6 +70,11 @@ impl LogService {
         }
     }
 
+    /// The same account's service at another base.
+    pub fn elsewhere(&self, base: Url) -> Arc<Self> {
+        Arc::new(Self::new(Arc::clone(&self.http), base, self.account_id.clone()))
+    }
+
     /// The log of one task: its key and the token that may write it.
     pub fn log(self: &Arc<Self>, key: String, token: Secret) -> TaskLog {
         TaskLog {

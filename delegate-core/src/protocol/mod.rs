@@ -10,6 +10,7 @@ pub mod client;
 pub mod http;
 pub mod logs;
 pub mod platform;
+pub mod runner;
 pub mod stream;
 pub mod token;
 pub mod transport;

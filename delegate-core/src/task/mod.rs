@@ -15,6 +15,7 @@ mod error;
 mod log;
 mod output;
 mod registry;
+mod request;
 mod runner;
 mod secrets;
 mod shell_script;
@@ -26,6 +27,7 @@ pub use error::TaskError;
 pub use log::{Level, LogSink, LogWriter};
 pub use output::TaskOutput;
 pub use registry::Registry;
+pub use request::StaticSecret;
 pub use runner::{Runner, Settings};
 pub use secrets::{NoProvider, SecretResolver, Secrets};
 pub use shell_script::ShellScript;
@@ -46,6 +48,11 @@ pub trait TaskKind: Send + Sync {
 
     /// Whether it works with files. A kind that does not is spared the directory, which costs more than a quick task.
     fn needs_directory(&self) -> bool {
+        true
+    }
+
+    /// Whether managers are told of it. One that only serves other tasks need not be.
+    fn offered(&self) -> bool {
         true
     }
 

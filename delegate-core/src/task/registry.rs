@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{ShellScript, TaskKind};
+use super::{ShellScript, StaticSecret, TaskKind};
 use crate::process::Environment;
 
 /// Task kinds by their type name.
@@ -20,7 +20,7 @@ impl Registry {
 
     /// Every kind of this program.
     pub fn standard() -> Self {
-        Self::empty().with(ShellScript)
+        Self::empty().with(ShellScript).with(StaticSecret)
     }
 
     /// Adds a kind, replacing one of the same name.
@@ -52,7 +52,7 @@ impl Registry {
     pub fn check(&self, environment: &Environment) -> (Vec<String>, Vec<(String, String)>) {
         let mut offered = Vec::new();
         let mut missing = Vec::new();
-        for (name, kind) in &self.kinds {
+        for (name, kind) in self.kinds.iter().filter(|(_, kind)| kind.offered()) {
             match kind.check(environment) {
                 Ok(()) => offered.push((*name).to_owned()),
                 Err(what) => missing.push(((*name).to_owned(), what)),

@@ -9,6 +9,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::request::MadeSecrets;
 use super::{
     LogSink, LogWriter, NoProvider, Registry, SecretResolver, Secrets, TaskContext, TaskError, TaskKind,
     TaskOutput,
@@ -16,6 +17,7 @@ use super::{
 use crate::Secret;
 use crate::process::Environment;
 use crate::process::mask::Masker;
+use crate::protocol::runner::{Request, RunnerTask};
 use crate::protocol::wire::{CommandStatus, ResponseCode, Task, TaskResponse};
 
 /// Between SIGTERM and SIGKILL, where nothing else is set.
@@ -91,24 +93,94 @@ impl Runner {
             delegate,
             ..
         } = task;
-        let own = [logging.token, delegate.token].map(Secret::new);
-        let known = self.settings.own_secrets.iter().cloned().chain(own).collect();
-        let secrets = Secrets::new(self.settings.resolver.clone(), known);
-        let outcome = match self.registry.get(&kind_name) {
-            Some(kind) => {
-                let timeout = match timeout {
-                    0 => self.settings.default_timeout,
-                    millis => Some(Duration::from_millis(millis)),
-                };
-                self.run_kind(kind, &id, data, timeout, cancel, sink, &secrets)
+        let secrets = self.secrets([logging.token, delegate.token]);
+        let outcome = self
+            .run_named(&kind_name, &id, data, bound(timeout), cancel, sink, &secrets)
+            .await;
+        respond(id, kind_name, outcome, &secrets.masker())
+    }
+
+    /// Runs the requests of a task of the early runner protocol, in their order, until one does not succeed; the last
+    /// one that ran is the answer. Otherwise as [`Runner::run`].
+    pub async fn run_requests(
+        &self,
+        id: String,
+        kind_name: String,
+        requests: Vec<Request>,
+        cancel: CancellationToken,
+        sink: Arc<dyn LogSink>,
+    ) -> TaskResponse {
+        let tokens = requests.iter().filter_map(|request| request.task.logger.as_ref());
+        let secrets = self.secrets(tokens.map(|logger| logger.token.clone()));
+        let mut outcome = Err(TaskError::Refused(
+            "the manager gave a task without a request".to_owned(),
+        ));
+        for request in requests {
+            outcome = self.run_request(&id, request, &cancel, &sink, &secrets).await;
+            if !matches!(&outcome, Ok(output) if output.status == CommandStatus::Success) {
+                break;
+            }
+        }
+        respond(id, kind_name, outcome, &secrets.masker())
+    }
+
+    async fn run_request(
+        &self,
+        id: &str,
+        request: Request,
+        cancel: &CancellationToken,
+        sink: &Arc<dyn LogSink>,
+        secrets: &Secrets,
+    ) -> Result<TaskOutput, TaskError> {
+        let mut made = MadeSecrets::default();
+        let run = |task: RunnerTask| {
+            let (cancel, sink) = (cancel.clone(), Arc::clone(sink));
+            async move {
+                let timeout = self.settings.default_timeout;
+                self.run_named(&task.kind, id, task.data, timeout, cancel, sink, secrets)
                     .await
             }
-            None => Err(TaskError::Refused(format!(
+        };
+        for mut task in request.secrets {
+            let name = task.id.clone();
+            made.resolve(&mut task.data, secrets)?;
+            made.take(&name, run(task).await?, secrets)?;
+        }
+        let mut task = request.task;
+        made.resolve(&mut task.data, secrets)?;
+        run(task).await
+    }
+
+    /// The secrets of a task that are known before it runs.
+    fn secrets(&self, own: impl IntoIterator<Item = String>) -> Secrets {
+        let own = own.into_iter().map(Secret::new);
+        let known = self.settings.own_secrets.iter().cloned().chain(own).collect();
+        Secrets::new(self.settings.resolver.clone(), known)
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of one context, put together here and nowhere else"
+    )]
+    async fn run_named(
+        &self,
+        kind_name: &str,
+        task_id: &str,
+        data: serde_json::Value,
+        timeout: Option<Duration>,
+        cancel: CancellationToken,
+        sink: Arc<dyn LogSink>,
+        secrets: &Secrets,
+    ) -> Result<TaskOutput, TaskError> {
+        let Some(kind) = self.registry.get(kind_name) else {
+            return Err(TaskError::Refused(format!(
                 "this delegate does not know task type `{kind_name}`; it knows {}",
                 self.registry.type_names().join(", ")
-            ))),
+            )));
         };
-        respond(id, kind_name, outcome, &secrets.masker())
+        let timeout = timeout.or(self.settings.default_timeout);
+        self.run_kind(kind, task_id, data, timeout, cancel, sink, secrets)
+            .await
     }
 
     #[expect(
@@ -209,6 +281,11 @@ async fn remove(work_dir: TempDir) {
     if let Err(error) = removed.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
         tracing::warn!(path = %path.display(), %error, "cannot remove the directory of a task");
     }
+}
+
+/// A bound on the wire, where 0 is none.
+fn bound(millis: u64) -> Option<Duration> {
+    (millis > 0).then(|| Duration::from_millis(millis))
 }
 
 fn respond(
