@@ -198,6 +198,59 @@ async fn a_client_certificate_is_shown_to_a_server_that_asks() {
 }
 
 #[tokio::test]
+async fn replaced_certificates_are_used_without_a_restart_and_broken_ones_do_no_harm() {
+    let (ca, clients, dir) = (ca(), ca(), tempfile::tempdir().unwrap());
+    let bundle = dir.path().join("ca.pem");
+    std::fs::write(&bundle, self::ca().pem()).unwrap();
+    let files = tempfile::tempdir().unwrap();
+    let pair = ClientCertificate {
+        certificate: files.path().join("client.crt"),
+        key: files.path().join("client.key"),
+    };
+    let put = |(certificate, key): (String, String)| {
+        std::fs::write(&pair.certificate, certificate).unwrap();
+        std::fs::write(&pair.key, key).unwrap();
+    };
+    put(issue(&self::ca(), "agent"));
+    let http = Http::new(HttpSettings {
+        client_certificate: Some(pair.clone()),
+        ..trusting(dir.path())
+    });
+    let (port, _heads) = serve(Some(tls(&ca, Some(&clients))), OK);
+    let url: url::Url = format!("https://localhost:{port}/").parse().unwrap();
+    let get = async || {
+        let sent = http.for_url(&url).unwrap().get(url.clone()).send().await;
+        sent.map(|reply| reply.status().as_u16())
+            .map_err(|error| format!("{error:?}"))
+    };
+    assert!(
+        get().await.unwrap_err().contains("UnknownIssuer"),
+        "neither knows the other"
+    );
+    // The files are looked at every ten seconds; nobody waits for them here.
+    let later = async || {
+        tokio::time::pause();
+        tokio::time::advance(std::time::Duration::from_secs(11)).await;
+        tokio::time::resume();
+    };
+    std::fs::write(&bundle, ca.pem()).unwrap();
+    later().await;
+    let refused = get().await;
+    assert!(
+        refused
+            .as_ref()
+            .is_err_and(|error| !error.contains("UnknownIssuer")),
+        "{refused:?}"
+    );
+    put(issue(&clients, "agent"));
+    later().await;
+    assert_eq!(get().await, Ok(200));
+    std::fs::write(&pair.key, "no key").unwrap();
+    later().await;
+    assert_eq!(get().await, Ok(200), "what cannot be used is not");
+}
+
+#[tokio::test]
 async fn a_proxy_is_used_with_its_login_except_for_what_no_proxy_names() {
     let (port, heads) = serve(None, OK);
     let settings = |no_proxy: &[&str]| HttpSettings {
@@ -232,6 +285,13 @@ async fn a_proxy_is_used_with_its_login_except_for_what_no_proxy_names() {
     for suffix in ["example.test", ".example.test", "manager.example.test"] {
         let direct = get(settings(&["a.b", suffix]), "http://manager.example.test/x").await;
         assert!(direct.is_err(), "{suffix}: went through the proxy");
+    }
+    // Networks are an improvement over what the official delegate understands: loopback does not go to the proxy.
+    let url = format!("http://127.0.0.1:{port}/y");
+    for (network, through) in [("10.0.0.0/8", true), ("127.0.0.0/8", false), ("127.0.0.1", false)] {
+        assert_eq!(get(settings(&[network]), &url).await.unwrap(), "200 ok");
+        let head = heads.recv().unwrap();
+        assert_eq!(head.starts_with("GET http://"), through, "{network}: {head}");
     }
     let shown = format!("{:?}", settings(&[]));
     assert!(!shown.contains("p:w"), "{shown}");

@@ -373,3 +373,63 @@ async fn a_task_that_had_ended_before_a_kill_9_is_answered_with_its_result() {
         "and not again in the next life"
     );
 }
+
+#[tokio::test]
+async fn children_find_the_proxy_and_the_certificates_of_the_delegate() {
+    let _watchdog = Watchdog::start("surroundings");
+    let manager = ManagerDouble::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let authority = rcgen::generate_simple_self_signed(vec!["ca.test".to_owned()])
+        .unwrap()
+        .cert;
+    let certificates = dir.path().join("certs");
+    std::fs::create_dir(&certificates).unwrap();
+    std::fs::write(certificates.join("own.der"), authority.der()).unwrap();
+    let file = dir.path().join("proxy.config");
+    let port = manager.url.rsplit(':').next().unwrap();
+    // The manager itself is reached directly, by a network that holds it.
+    let text = format!(
+        "# the company's\nexport PROXY_HOST=proxy.example.test\nPROXY_PORT={port}\nPROXY_USER=me\n\
+         PROXY_PASSWORD='p%40ss%20word'\nNO_PROXY=127.0.0.0/8,.internal.test\nPATH=/nowhere\n"
+    );
+    std::fs::write(&file, text).unwrap();
+    let mut command = run(&manager.url, dir.path());
+    command
+        .env("PROXY_CONFIG_FILE", &file)
+        .env("HARNESS_CERTS_DIR", &certificates)
+        .env("HARNESS_LOG_STREAMING_STDOUT_ENABLED", "true")
+        .stdout(std::process::Stdio::from(
+            std::fs::File::create(dir.path().join("stdout")).unwrap(),
+        ));
+    let agent = Running::start(command);
+    let script = "A=$https_proxy; B=$NO_PROXY; C=$(for f in \"$SSL_CERT_FILE\" \"$GIT_SSL_CAINFO\" \"$CURL_CA_BUNDLE\" \
+                  \"$REQUESTS_CA_BUNDLE\" \"$NODE_EXTRA_CA_CERTS\"; do grep -c BEGIN \"$f\" >/dev/null && echo ok; done | wc -l); \
+                  D=$(head -3 \"$SSL_CERT_FILE\"); E=${https_proxy#*me:}; E=${E%%@*}; F=${#E}; echo \"to stdout\"";
+    let data = json!({"script": script, "output_vars": ["A", "B", "C", "D", "F"]});
+    manager.offer("t", "SHELL_SCRIPT", data);
+    let answer = manager.answered("t").await;
+    let said = &answer["data"]["output_vars"];
+    assert_eq!(said["B"], "127.0.0.0/8,.internal.test", "{answer}");
+    assert_eq!(said["C"], "5", "{answer}");
+    let first = said["D"].as_str().unwrap().lines().nth(1).unwrap();
+    assert!(authority.pem().replace("\r\n", "\n").contains(first), "{first}");
+    // The login is there for the programs, and masked when they tell it.
+    assert_eq!(said["F"], "13", "p%40ss%20word: {answer}");
+    assert!(!answer.to_string().contains("p%40ss"), "{answer}");
+    agent.signal(Signal::SIGTERM);
+    assert_eq!(agent.end().await.code(), Some(0));
+    let rows = std::fs::read_to_string(dir.path().join("stdout")).unwrap();
+    let row: Value = serde_json::from_str(rows.lines().next().unwrap()).unwrap();
+    assert_eq!(row["message"], "to stdout");
+    assert_eq!(row["logType"], "EXECUTION_LOGS");
+    assert_eq!(row["logContext"]["taskId"], "t");
+    assert_eq!(row["logKey"], "task:t");
+}
+
+#[tokio::test]
+async fn a_proxy_file_that_is_named_and_not_there_is_one_line() {
+    let _watchdog = Watchdog::start("proxy file");
+    let mut command = program(&REQUIRED);
+    command.env("PROXY_CONFIG_FILE", "/not/there").arg("run");
+    assert_one_line(&output(command).await, "PROXY_CONFIG_FILE");
+}

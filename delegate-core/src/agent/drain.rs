@@ -46,6 +46,9 @@ pub(super) async fn supervise(
     executor.log_ends.close();
     let all_answered = drain(executor, &mut shutdown, Instant::now() + grace).await;
     loops.shutdown().await;
+    if !executor.status.link.auth.is_given_up() {
+        executor.status.link.unregister().await;
+    }
     match why {
         Why::TokenRefused(reason) => Exit::TokenRefused { reason },
         Why::Broken(reason) => Exit::Broken { reason },

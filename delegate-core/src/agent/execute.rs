@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use indexmap::IndexMap;
+use serde_json::json;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +24,8 @@ use super::log_sink::{self, LogBudget, LogWorker};
 use super::metrics::Ending;
 use super::report::{self, Delivery};
 use super::status::Status;
+use super::stdout_log::{Labels, StdoutLog};
+use super::zero_trust::{self, Gate, Package};
 use crate::Secret;
 use crate::config::AccountId;
 use crate::protocol::client::Verdict;
@@ -46,6 +50,10 @@ pub(super) struct Executor {
     pub(super) journal: Journal,
     pub(super) logs: Arc<LogService>,
     pub(super) log_budget: Arc<LogBudget>,
+    /// Task logs on standard output, where that is switched on.
+    stdout_log: Option<StdoutLog>,
+    /// The service that is asked before each task, where there is one.
+    gate: Option<Gate>,
     /// Tasks in hand, answers included.
     pub(super) tasks: TaskTracker,
     /// Ends of logs that are still being sent.
@@ -105,6 +113,8 @@ impl Executor {
         runner: RunnerDebug,
         journal: Journal,
         logs: Arc<LogService>,
+        stdout_log: Option<StdoutLog>,
+        gate: Option<Gate>,
     ) -> Self {
         Self {
             status,
@@ -113,6 +123,8 @@ impl Executor {
             journal,
             logs,
             log_budget: Arc::default(),
+            stdout_log,
+            gate,
             tasks: TaskTracker::new(),
             log_ends: TaskTracker::new(),
             give_up: CancellationToken::new(),
@@ -171,7 +183,7 @@ impl Executor {
             Work::Task(task) if !task.kind.is_empty() => task.kind.clone(),
             _ => offered.kind.clone(),
         };
-        let response = self.perform(&slot, kind, work, remembered).await;
+        let response = self.perform(&slot, delegate_id, kind, work, remembered).await;
         self.answer(delegate_id, response).await;
     }
 
@@ -212,6 +224,7 @@ impl Executor {
     async fn perform(
         &self,
         slot: &Slot,
+        delegate_id: &str,
         kind: String,
         work: Work,
         remembered: Result<(), WriteError>,
@@ -237,11 +250,13 @@ impl Executor {
             aborted(&id, &kind, "aborted before it began")
         } else {
             info!("started");
-            let (sink, worker) = self.log(&work);
+            let (sink, worker) = self.log(&id, &work);
             log = worker;
             let (cancel, runner) = (slot.cancel().clone(), &self.runner.0);
-            match work {
-                Work::Task(task) => {
+            let allowed = self.verify(&id, &kind, delegate_id, &work).await;
+            match (allowed, work) {
+                (Err(why), _) => TaskResponse::failed(&id, &kind, why),
+                (Ok(()), Work::Task(task)) => {
                     let task = Task {
                         id: id.clone(),
                         kind: kind.clone(),
@@ -249,7 +264,7 @@ impl Executor {
                     };
                     runner.run(task, cancel, sink).await
                 }
-                Work::Requests(requests) => {
+                (Ok(()), Work::Requests(requests)) => {
                     runner
                         .run_requests(id.clone(), kind.clone(), requests, cancel, sink)
                         .await
@@ -267,6 +282,11 @@ impl Executor {
             && let Some(rest) = worker.close().await
         {
             self.log_ends.spawn(rest);
+        }
+        if let Some(gate) = &self.gate
+            && let Err(why) = gate.output(&response).await
+        {
+            response = zero_trust::withheld(&response, why);
         }
         let response = report::bounded(response);
         let finished = Record::Finished {
@@ -292,7 +312,38 @@ impl Executor {
         }
     }
 
-    fn log(&self, work: &Work) -> (Arc<dyn LogSink>, Option<LogWorker>) {
+    /// Asks the owner's service, where there is one.
+    async fn verify(&self, id: &str, kind: &str, delegate_id: &str, work: &Work) -> Result<(), String> {
+        let Some(gate) = &self.gate else { return Ok(()) };
+        let parts;
+        let (data, timeout, is_async, log_key, abstractions) = match work {
+            Work::Task(task) => (
+                &task.data,
+                task.timeout,
+                task.is_async,
+                task.logging.key(),
+                json!(task.logging.abstractions),
+            ),
+            Work::Requests(requests) => {
+                let shown = |request: &Request| json!({"type": request.task.kind, "data": request.task.data});
+                parts = requests.iter().map(shown).collect();
+                (&parts, 0, true, String::new(), json!({}))
+            }
+        };
+        let package = Package {
+            id,
+            kind,
+            delegate_id,
+            timeout,
+            is_async,
+            data,
+            log_key: &log_key,
+            abstractions,
+        };
+        gate.verify(&package).await
+    }
+
+    fn log(&self, id: &str, work: &Work) -> (Arc<dyn LogSink>, Option<LogWorker>) {
         let (service, key, token) = match work {
             Work::Task(task) => (
                 Arc::clone(&self.logs),
@@ -308,13 +359,29 @@ impl Executor {
                 (service, key, token)
             }
         };
-        if key.is_empty() || token.is_empty() {
-            debug!("the task brings no log key or no log token; its log goes nowhere");
-            return (Arc::new(Nowhere), None);
-        }
-        let log = service.log(key, Secret::new(&token));
-        let (sink, worker) = log_sink::start(log, Arc::clone(&self.log_budget), Arc::clone(&self.status));
-        (Arc::new(sink), Some(worker))
+        let (sink, worker): (Arc<dyn LogSink>, _) = if key.is_empty() || token.is_empty() {
+            debug!("the task brings no log key or no log token; the log service gets no log of it");
+            (Arc::new(Nowhere), None)
+        } else {
+            let log = service.log(key.clone(), Secret::new(&token));
+            let (sink, worker) = log_sink::start(log, Arc::clone(&self.log_budget), Arc::clone(&self.status));
+            (Arc::new(sink), Some(worker))
+        };
+        let Some(stdout_log) = &self.stdout_log else {
+            return (sink, worker);
+        };
+        let labels = Labels {
+            id: id.to_owned(),
+            key,
+            abstractions: match work {
+                Work::Task(task) => task.logging.abstractions.clone(),
+                Work::Requests(_) => IndexMap::new(),
+            },
+        };
+        (
+            stdout_log.tee(labels, sink, Arc::clone(&self.status.metrics)),
+            worker,
+        )
     }
 }
 

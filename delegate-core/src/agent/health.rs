@@ -122,6 +122,8 @@ fn gauges(status: &Status) -> Gauges {
         executing,
         undelivered,
         draining: status.is_draining(),
+        overloaded: status.ledger.is_overloaded(),
+        streaming: status.link.is_streaming(),
     }
 }
 

@@ -55,6 +55,8 @@ struct Inner {
     /// Ids turned away since the last time there was room, so that each is counted once.
     turned_away: HashSet<Arc<str>>,
     closed: bool,
+    /// The machine has no room, whatever the count says.
+    overloaded: bool,
 }
 
 /// The tasks in hand.
@@ -89,7 +91,7 @@ impl Ledger {
         if inner.closed {
             return Offer::Closed;
         }
-        if inner.working >= self.capacity {
+        if inner.overloaded || inner.working >= self.capacity {
             let first_time = inner.turned_away.len() < REMEMBERED && inner.turned_away.insert(id.into());
             return Offer::Full { first_time };
         }
@@ -135,6 +137,22 @@ impl Ledger {
     /// Takes no new work from now on.
     pub(super) fn close(&self) {
         self.lock().closed = true;
+    }
+
+    /// Whether the machine has room for another task.
+    pub(super) fn set_overloaded(&self, overloaded: bool) {
+        let mut inner = self.lock();
+        inner.overloaded = overloaded;
+        if !overloaded {
+            inner.turned_away.clear();
+        }
+        drop(inner);
+        self.changed.notify_waiters();
+    }
+
+    /// Whether tasks are turned away because of the machine's load.
+    pub(super) fn is_overloaded(&self) -> bool {
+        self.lock().overloaded
     }
 
     /// Tells every running task to end.

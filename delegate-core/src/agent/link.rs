@@ -4,6 +4,7 @@
 //! need not know how it is reached: calls go over the persistent connection while there is one, and by polling else.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -27,6 +28,7 @@ pub(super) struct Link {
     transport: watch::Sender<Arc<dyn Transport>>,
     /// Whether the manager we are registered with offers the persistent connection.
     stream_offered: watch::Sender<bool>,
+    unregister_offered: AtomicBool,
     pub(super) connection: Connection,
     pub(super) auth: AuthWatch,
     metrics: Arc<Metrics>,
@@ -42,6 +44,7 @@ impl Link {
             transport: watch::Sender::new(Arc::clone(&polling)),
             polling,
             stream_offered: watch::Sender::new(false),
+            unregister_offered: AtomicBool::new(false),
             connection: Connection::default(),
             auth: AuthWatch::new(),
             metrics,
@@ -83,8 +86,20 @@ impl Link {
         let _ = id.wait_for(Option::is_none).await;
     }
 
+    /// Says goodbye, where the manager takes that. Not tried twice: an entry that stays ages out.
+    pub(super) async fn unregister(&self) {
+        let Some(id) = self.delegate_id() else { return };
+        if self.unregister_offered.load(Ordering::Relaxed)
+            && let Err(error) = self.client.unregister(&id).await
+        {
+            warn!(%error, "the manager was not told that this delegate is gone; its entry ages out");
+        }
+    }
+
     /// Takes on an identity, and what the manager that gave it offers.
     pub(super) fn adopt(&self, registered: Registered) {
+        self.unregister_offered
+            .store(registered.unregister, Ordering::Relaxed);
         self.stream_offered
             .send_replace(registered.stream.as_deref() == Some(stream::VERSION));
         self.delegate_id.send_replace(Some(registered.delegate_id.into()));
@@ -110,6 +125,11 @@ impl Link {
     /// Calls go by polling from now on.
     pub(super) fn use_polling(&self) {
         self.transport.send_replace(Arc::clone(&self.polling));
+    }
+
+    /// Whether calls go over the persistent connection now.
+    pub(super) fn is_streaming(&self) -> bool {
+        !Arc::ptr_eq(&self.transport.borrow(), &self.polling)
     }
 
     /// How calls go now.

@@ -83,6 +83,10 @@ pub(super) struct Gauges {
     pub(super) undelivered: usize,
     /// The agent finishes and takes nothing new.
     pub(super) draining: bool,
+    /// A resource threshold is exceeded.
+    pub(super) overloaded: bool,
+    /// Calls go over the persistent connection.
+    pub(super) streaming: bool,
 }
 
 impl Metrics {
@@ -169,7 +173,7 @@ impl Metrics {
                 "resource_consumption_above_threshold",
                 "gauge",
                 "Whether a resource threshold is exceeded: 0 or 1.",
-                0.0,
+                f64::from(u8::from(now.overloaded)),
             ),
         ];
         for (name, kind, help, value) in official {
@@ -183,6 +187,12 @@ impl Metrics {
                 "gauge",
                 "Whether the agent finishes its work to end: 0 or 1.",
                 u64::from(now.draining),
+            ),
+            (
+                "harness_delegate_stream_connected",
+                "gauge",
+                "Whether calls go over the persistent connection: 0 or 1.",
+                u64::from(now.streaming),
             ),
             (
                 "harness_delegate_responses_undelivered",
@@ -268,6 +278,8 @@ mod tests {
         executing: 0,
         undelivered: 0,
         draining: false,
+        overloaded: false,
+        streaming: false,
     };
 
     #[test]

@@ -37,6 +37,7 @@ mod intake;
 mod journal;
 mod ledger;
 mod link;
+mod load;
 mod log_sink;
 mod metrics;
 mod recovery;
@@ -45,7 +46,10 @@ mod report;
 mod runner_intake;
 mod shutdown;
 mod status;
+mod stdout_log;
 mod streaming;
+mod surroundings;
+mod zero_trust;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -61,7 +65,7 @@ pub use journal::JournalError;
 pub use shutdown::{Shutdown, ShutdownHandle, Stop, shutdown};
 
 use crate::config::{DelegateConfig, TokenSource};
-use crate::process::Environment;
+use crate::process::mask::Rules;
 use crate::protocol::client::{CallErrorKind, ManagerClient};
 use crate::protocol::http::{Http, HttpSettings};
 use crate::protocol::logs::LogService;
@@ -70,14 +74,20 @@ use execute::{Executor, RunnerDebug};
 use journal::{Journal, Unfinished};
 use ledger::Ledger;
 use link::Link;
+use load::Thresholds;
 use metrics::Metrics;
 use status::Status;
+use stdout_log::StdoutLog;
+use zero_trust::Gate;
 
 /// For tasks that come without a timeout: nothing a delegate is asked to do takes longer, and nothing runs for ever.
 const DEFAULT_TASK_TIMEOUT: Duration = Duration::from_secs(10 * 60 * 60);
 
 /// Name of the kind that `BLOCK_SHELL_TASK` takes away.
 const SHELL_SCRIPT: &str = "SHELL_SCRIPT";
+
+/// Name of the file with patterns to mask, in the working directory.
+const SANITIZE_PATTERNS: &str = "sanitize-patterns.txt";
 
 /// Why an agent cannot start. Each names the variable to correct.
 #[derive(Debug, thiserror::Error)]
@@ -90,6 +100,14 @@ pub enum StartError {
     HttpPort {
         /// The address.
         address: SocketAddr,
+        /// What the system said.
+        reason: String,
+    },
+    /// The thread that writes task logs to standard output cannot be started.
+    #[error(
+        "HARNESS_LOG_STREAMING_STDOUT_ENABLED: no thread can be started: {reason}; raise the limit of processes"
+    )]
+    StdoutLog {
         /// What the system said.
         reason: String,
     },
@@ -183,6 +201,10 @@ impl AgentBuilder {
             config.token.clone(),
         );
         client.check()?;
+        let gate = config
+            .zero_trust
+            .clone()
+            .map(|settings| Gate::new(settings, Arc::clone(&http), account_id.clone()));
         let logs = LogService::new(http, config.log_service_url(), account_id);
         let (journal, unfinished) = Journal::open(&config.working_dir)?;
         let address = SocketAddr::new(config.http_host, config.http_port);
@@ -193,7 +215,7 @@ impl AgentBuilder {
         let listener = health::bind(address).map_err(port_error)?;
         let http_address = listener.local_addr().map_err(port_error)?;
         announce(&config.working_dir, http_address);
-        let environment = Environment::of_this_process(&[]);
+        let (environment, own_secrets) = surroundings::of_children(&config);
         let (task_types, missing) = registry.check(&environment);
         for (name, what) in missing {
             warn!(kind = name, "this delegate does not offer the task kind: {what}");
@@ -204,19 +226,30 @@ impl AgentBuilder {
         if let Some(resolver) = resolver {
             settings.resolver = resolver;
         }
+        settings.own_secrets = own_secrets;
         if let TokenSource::Inline(token) = &config.token {
-            settings.own_secrets = vec![token.bare(), token.encoded()];
+            settings.own_secrets.extend([token.bare(), token.encoded()]);
         }
+        settings.rules = sanitize_patterns(&config.working_dir);
         recovery::remove_leftovers(&settings.work_root);
         let metrics = Arc::new(Metrics::default());
         let ledger = Arc::new(Ledger::new(config.task_capacity));
         let link = Link::new(client, Arc::clone(&metrics));
+        let stdout_log = if config.task_logs_to_stdout {
+            Some(StdoutLog::start().map_err(|error| StartError::StdoutLog {
+                reason: error.to_string(),
+            })?)
+        } else {
+            None
+        };
         let executor = Executor::new(
             Arc::new(Status::new(metrics, link, ledger)),
             config.account_id.clone(),
             RunnerDebug(Runner::new(registry, settings)),
             journal,
             Arc::new(logs),
+            stdout_log,
+            gate,
         );
         Ok(Agent {
             config,
@@ -227,6 +260,24 @@ impl AgentBuilder {
             task_types,
         })
     }
+}
+
+/// The owner's patterns, when there are any; what is wrong with them is told, and the rest of them holds.
+fn sanitize_patterns(working_dir: &Path) -> Rules {
+    let file = working_dir.join(SANITIZE_PATTERNS);
+    let text = match std::fs::read_to_string(&file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Rules::default(),
+        Err(error) => {
+            warn!(%error, file = %file.display(), "the patterns cannot be read; nothing is masked by them");
+            return Rules::default();
+        }
+    };
+    let (rules, problems) = Rules::parse(&text);
+    for problem in problems {
+        warn!(file = %file.display(), "{problem}; the line is left out");
+    }
+    rules
 }
 
 /// Tells whoever installed this agent where health and metrics are, which port 0 leaves to the system. Without the file
@@ -317,6 +368,12 @@ impl Agent {
             let link = Arc::clone(&executor.status);
             loops.spawn(async move { streaming::keep_open(&link.link).await });
         }
+        let thresholds = Thresholds {
+            cpu: config.cpu_threshold,
+            memory: config.memory_threshold,
+        };
+        let ledger = Arc::clone(&executor.status.ledger);
+        loops.spawn(async move { load::watch(&ledger, thresholds).await });
         loops.spawn(runner_intake::poll(Arc::clone(&executor)));
         loops.spawn(intake::poll(Arc::clone(&executor)));
         drain::supervise(&executor, shutdown, loops, config.grace_period).await

@@ -206,7 +206,37 @@ fn read_config(args: &RunArgs) -> Result<DelegateConfig, String> {
         .collect::<Env>()
         .or(own.filter(|(name, _)| counts(name)))
         .or(file.into_iter().filter(|(name, _)| counts(name)));
+    let proxy = read_proxy_file(&env)?;
+    let env = env.or(proxy);
     DelegateConfig::from_env(&env).map_err(|errors| errors.to_string())
+}
+
+/// Where the settings of a proxy are mounted unless `PROXY_CONFIG_FILE` says otherwise.
+const PROXY_FILES: [&str; 2] = ["/run/secrets/proxy.config", "proxy.config"];
+
+/// What a proxy file may set.
+const PROXY_VARIABLES: [&str; 7] = [
+    "PROXY_HOST",
+    "PROXY_PORT",
+    "PROXY_SCHEME",
+    "PROXY_USER",
+    "PROXY_PASSWORD",
+    "PROXY_MANAGER",
+    "NO_PROXY",
+];
+
+/// The proxy's settings from their own file. One that is named must be there.
+fn read_proxy_file(env: &Env) -> Result<Vec<(String, String)>, String> {
+    let named = env.get("PROXY_CONFIG_FILE").map(PathBuf::from);
+    let usual = || PROXY_FILES.iter().map(PathBuf::from).find(|path| path.is_file());
+    let Some(path) = named.or_else(usual) else {
+        return Ok(Vec::new());
+    };
+    let fail = |problem: String| format!("PROXY_CONFIG_FILE names {}: {problem}", path.display());
+    let text = std::fs::read_to_string(&path).map_err(|error| fail(error.to_string()))?;
+    let mut vars = parse_env_file(&text).map_err(|error| fail(error.to_string()))?;
+    vars.retain(|(name, _)| PROXY_VARIABLES.contains(&name.as_str()));
+    Ok(vars)
 }
 
 fn read_env_file(path: &Path) -> Result<Vec<(String, String)>, String> {

@@ -14,7 +14,7 @@ use url::Url;
 
 use super::{
     ClientCertificate, DEFAULT_HTTP_PORT, DelegateConfig, DelegateName, DelegateToken, DelegateType,
-    LogFormat, LogLevel, Proxy, ProxyCredentials, ProxyScheme, Tag, TokenSource,
+    LogFormat, LogLevel, Percent, Proxy, ProxyCredentials, ProxyScheme, Tag, TokenSource, ZeroTrust,
 };
 use crate::Secret;
 
@@ -226,6 +226,18 @@ impl DelegateConfig {
                 "must be at least 1; leave it out for no limit",
             );
         }
+        // The older switch for both, with a threshold for both.
+        let both = read.flag("DYNAMIC_REQUEST_HANDLING").then(|| {
+            let said = read.parsed(&["DELEGATE_RESOURCE_THRESHOLD"]);
+            said.unwrap_or(Percent::USUAL)
+        });
+        config.cpu_threshold = read
+            .parsed(&["DELEGATE_CPU_THRESHOLD", "CPU_USAGE_THRESHOLD"])
+            .or(both);
+        config.memory_threshold = read
+            .parsed(&["DELEGATE_MEMORY_THRESHOLD", "MEMORY_USAGE_THRESHOLD"])
+            .or(both);
+        config.zero_trust = read_zero_trust(&mut read);
         if let Some(seconds) = read.parsed(&["DELEGATE_GRACE_PERIOD_SECONDS"]) {
             config.grace_period = Duration::from_secs(seconds);
         }
@@ -233,6 +245,7 @@ impl DelegateConfig {
         config.no_proxy = list(env.get("NO_PROXY").unwrap_or_default())
             .map(str::to_owned)
             .collect();
+        config.no_proxy.extend(more_direct_hosts(&read, &config));
         config.client_certificate = read_client_certificate(&mut read);
         config.ca_bundle_dir = path(env, "HARNESS_CERTS_DIR").unwrap_or(config.ca_bundle_dir);
         config.trust_all_certificates = read.flag("TRUST_ALL_CERTIFICATES");
@@ -323,6 +336,19 @@ impl DelegateConfig {
             self.task_capacity.is_some(),
             capacity.to_string(),
         );
+        for (name, threshold) in [
+            ("DELEGATE_CPU_THRESHOLD", self.cpu_threshold),
+            ("DELEGATE_MEMORY_THRESHOLD", self.memory_threshold),
+        ] {
+            let number = threshold.map_or_else(String::new, |percent| percent.get().to_string());
+            differs(name, threshold.is_some(), number);
+        }
+        if let Some(service) = &self.zero_trust {
+            differs("ZTS_URL", true, service.url.to_string());
+            differs("ZTS_TIMEOUT_SECONDS", true, service.timeout.as_secs().to_string());
+            differs("ZTS_RETRY_COUNT", true, service.retries.to_string());
+            differs("ZTS_ENFORCE", true, service.enforce.to_string());
+        }
         let grace = self.grace_period.as_secs().to_string();
         differs(
             "DELEGATE_GRACE_PERIOD_SECONDS",
@@ -436,6 +462,33 @@ fn read_proxy(read: &mut Reader<'_>) -> Option<Proxy> {
     })
 }
 
+fn read_zero_trust(read: &mut Reader<'_>) -> Option<ZeroTrust> {
+    let url = read.url("ZTS_URL")?;
+    Some(ZeroTrust {
+        url,
+        timeout: Duration::from_secs(read.parsed(&["ZTS_TIMEOUT_SECONDS"]).unwrap_or(5)),
+        retries: read.parsed(&["ZTS_RETRY_COUNT"]).unwrap_or(2),
+        enforce: read.env.get("ZTS_ENFORCE").is_none() || read.flag("ZTS_ENFORCE"),
+    })
+}
+
+/// What is reached without the proxy besides what `NO_PROXY` names: the cluster's API server, and the manager where
+/// `PROXY_MANAGER` says so.
+fn more_direct_hosts(read: &Reader<'_>, config: &DelegateConfig) -> Vec<String> {
+    if config.proxy.is_none() {
+        return Vec::new();
+    }
+    let cluster = read.env.get("KUBERNETES_SERVICE_HOST").map(str::to_owned);
+    let direct = |text: &str| !text.trim().eq_ignore_ascii_case("true");
+    let manager = read
+        .env
+        .get("PROXY_MANAGER")
+        .filter(|text| direct(text))
+        .and_then(|_| Some(config.manager_url.host_str()?.to_owned()));
+    let listed = |host: &String| !config.no_proxy.contains(host);
+    cluster.into_iter().chain(manager).filter(listed).collect()
+}
+
 fn read_client_certificate(read: &mut Reader<'_>) -> Option<ClientCertificate> {
     let names = (
         "DELEGATE_CLIENT_CERTIFICATE_PATH",
@@ -464,7 +517,7 @@ fn list(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Everything but unreserved characters is encoded, so that the result stands in a proxy URL of curl.
-fn percent_encode(text: &str) -> String {
+pub(super) fn percent_encode(text: &str) -> String {
     let mut encoded = String::new();
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {

@@ -81,6 +81,12 @@ pub struct DelegateConfig {
     pub block_shell_tasks: bool,
     /// `DELEGATE_TASK_CAPACITY`: most tasks at once; none of our own limit when absent.
     pub task_capacity: Option<u32>,
+    /// `DELEGATE_CPU_THRESHOLD`: percent of the CPU above which tasks are left to others; off when absent.
+    pub cpu_threshold: Option<Percent>,
+    /// `DELEGATE_MEMORY_THRESHOLD`: the same for memory.
+    pub memory_threshold: Option<Percent>,
+    /// `ZTS_URL` and its companions: a service that is asked before each task.
+    pub zero_trust: Option<ZeroTrust>,
     /// `DELEGATE_GRACE_PERIOD_SECONDS`: time for running tasks to finish after SIGTERM.
     pub grace_period: Duration,
     /// `PROXY_HOST` and its companions.
@@ -122,6 +128,9 @@ impl DelegateConfig {
             shell: None,
             block_shell_tasks: false,
             task_capacity: None,
+            cpu_threshold: None,
+            memory_threshold: None,
+            zero_trust: None,
             grace_period: DEFAULT_GRACE_PERIOD,
             proxy: None,
             no_proxy: Vec::new(),
@@ -199,6 +208,53 @@ pub enum LogFormat {
     Json,
 }
 
+/// A share in percent, 1 to 100.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Percent(u8);
+
+impl Percent {
+    /// What the official image's thresholds are where they are switched on without a number.
+    pub const USUAL: Self = Self(80);
+
+    /// The number.
+    pub fn get(self) -> u8 {
+        self.0
+    }
+}
+
+impl TryFrom<u8> for Percent {
+    type Error = &'static str;
+
+    fn try_from(number: u8) -> Result<Self, Self::Error> {
+        if (1..=100).contains(&number) {
+            Ok(Self(number))
+        } else {
+            Err("must be a number of percent, 1 to 100")
+        }
+    }
+}
+
+impl std::str::FromStr for Percent {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse::<u8>().unwrap_or(0).try_into()
+    }
+}
+
+/// A service of the owner's that is asked before each task and told after it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ZeroTrust {
+    /// `ZTS_URL`.
+    pub url: Url,
+    /// `ZTS_TIMEOUT_SECONDS`: of one call.
+    pub timeout: Duration,
+    /// `ZTS_RETRY_COUNT`: further calls when one has no answer.
+    pub retries: u32,
+    /// `ZTS_ENFORCE`: a task that is denied, or that cannot be asked about, fails; else it is only logged.
+    pub enforce: bool,
+}
+
 /// A forward proxy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proxy {
@@ -210,6 +266,17 @@ pub struct Proxy {
     pub port: u16,
     /// `PROXY_USER` and `PROXY_PASSWORD`, in clear here; the environment carries them URL-encoded.
     pub credentials: Option<ProxyCredentials>,
+}
+
+impl Proxy {
+    /// Its URL with the login, as tools read it from `HTTPS_PROXY`.
+    pub fn url(&self) -> Secret {
+        let login = self.credentials.as_ref().map_or_else(String::new, |login| {
+            let (user, password) = (&login.user, login.password.expose());
+            format!("{}:{}@", env::percent_encode(user), env::percent_encode(password))
+        });
+        Secret::new(format!("{}://{login}{}:{}", self.scheme, self.host, self.port))
+    }
 }
 
 /// How the proxy itself is spoken to.

@@ -32,6 +32,8 @@ const REGISTER_TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(15);
 /// Time for task events beyond what the manager was asked to wait.
 pub(super) const TASK_EVENTS_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time to unregister, which happens while somebody waits for our end.
+const UNREGISTER_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time for an acquire; its reply carries the whole task.
 pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time for a response, whose body may be large and the line slow.
@@ -129,6 +131,15 @@ impl ManagerClient {
         self.call(Method::POST, &url, HEARTBEAT_TIMEOUT, Some(body))
             .await?
             .not_a_page(&Method::POST, &url)
+    }
+
+    /// Says that the delegate is gone, so that it is not shown as lost. Only where the registration offered it.
+    pub async fn unregister(&self, delegate_id: &str) -> Result<(), CallError> {
+        let path = ["api", "agent", "delegates", delegate_id, "unregister"];
+        let url = self.url(&path, &[]);
+        self.call(Method::POST, &url, UNREGISTER_TIMEOUT, None)
+            .await
+            .map(drop)
     }
 
     /// Asks for task events. A manager that can wait answers when there is one, or after `wait`; others at once.

@@ -3,23 +3,25 @@
 //! Everything this crate says over HTTP goes through a client of [`Http`]: rustls with aws-lc-rs, the system's root
 //! certificates plus a folder of own ones, an optional client certificate, an optional proxy, no redirects ever.
 //! Loading roots costs about 20 ms, so there are two clients, each made when first needed: one without any root for
-//! plain `http://`, one with them for `https://`. A bad file in the certificate folder is logged and skipped; a client
+//! plain `http://`, one with them for `https://`, which is made anew when its files have changed. A bad file in the certificate folder is logged and skipped; a client
 //! certificate that cannot be read is an error, because going on without it would only fail later and less clearly.
 
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::{Client, NoProxy};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use tracing::{debug, warn};
+use tokio::time::Instant;
+use tracing::{info, warn};
 use url::Url;
 
+use super::trust::{files_of, roots};
 use crate::config::{ClientCertificate, DelegateConfig, Proxy, ProxyScheme};
 
 /// Time for TCP and TLS to be set up. A manager that takes longer is as good as away.
@@ -42,8 +44,8 @@ const STREAM_KEEPALIVE: Duration = Duration::from_secs(10);
 /// Bytes in flight on the persistent connection, either way, before the peer has read them.
 const STREAM_WINDOW: u32 = 1024 * 1024;
 
-/// A certificate bundle is below 1 MiB; a larger file in the folder is something else.
-const MAX_CERTIFICATE_FILE: u64 = 4 * 1024 * 1024;
+/// Time between two looks at the files of certificates: soon enough for a rotation, too rare to cost anything.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// How to reach servers: the part of a delegate's settings that matters to HTTP.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -110,8 +112,19 @@ pub enum HttpError {
 pub struct Http {
     settings: HttpSettings,
     plain: OnceLock<Client>,
-    tls: OnceLock<Client>,
+    tls: Mutex<Option<WithFiles>>,
 }
+
+/// A client, and the files it was made from as they were.
+#[derive(Debug)]
+struct WithFiles {
+    client: Client,
+    files: Vec<Seen>,
+    looked: Instant,
+}
+
+/// A file as it was: when it was written, and its size.
+type Seen = (PathBuf, Option<(SystemTime, u64)>);
 
 impl Http {
     /// Clients with these settings. Nothing is read or contacted yet.
@@ -119,7 +132,7 @@ impl Http {
         Self {
             settings,
             plain: OnceLock::new(),
-            tls: OnceLock::new(),
+            tls: Mutex::new(None),
         }
     }
 
@@ -134,13 +147,63 @@ impl Http {
             .as_ref()
             .is_some_and(|proxy| proxy.scheme == ProxyScheme::Https);
         let with_roots = url.scheme() == "https" || tls_to_proxy;
-        let slot = if with_roots { &self.tls } else { &self.plain };
-        if let Some(client) = slot.get() {
+        if with_roots {
+            return self.with_files();
+        }
+        if let Some(client) = self.plain.get() {
             return Ok(client.clone());
         }
-        let client = self.build(with_roots)?;
+        let client = self.build(false)?;
         // Two first users at once build twice; the loser's client works as well.
-        Ok(slot.get_or_init(|| client).clone())
+        Ok(self.plain.get_or_init(|| client).clone())
+    }
+
+    /// The client with certificates: made anew when their files have changed, so that rotated ones are used without a
+    /// restart. Files that cannot be used leave the old client in use.
+    fn with_files(&self) -> Result<Client, HttpError> {
+        let mut kept = self.tls.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kept) = kept.as_mut() {
+            if kept.looked.elapsed() < LOOK_EVERY {
+                return Ok(kept.client.clone());
+            }
+            kept.looked = Instant::now();
+            let files = self.files();
+            if files == kept.files {
+                return Ok(kept.client.clone());
+            }
+            match self.build(true) {
+                Ok(client) => {
+                    info!("certificate files have changed; new connections use them");
+                    kept.client = client;
+                }
+                Err(error) => {
+                    warn!(%error, "certificate files have changed and cannot be used; the old ones stay in use");
+                }
+            }
+            kept.files = files;
+            return Ok(kept.client.clone());
+        }
+        // Looked at before they are read: a change in between is seen at the next look.
+        let files = self.files();
+        let client = self.build(true)?;
+        *kept = Some(WithFiles {
+            client: client.clone(),
+            files,
+            looked: Instant::now(),
+        });
+        Ok(client)
+    }
+
+    fn files(&self) -> Vec<Seen> {
+        let folder = self.settings.ca_bundle_dir.as_deref().map(files_of);
+        let pair = self.settings.client_certificate.iter();
+        let pair = pair.flat_map(|pair| [pair.certificate.clone(), pair.key.clone()]);
+        let seen = |path: PathBuf| {
+            let now = path.metadata().ok();
+            let now = now.and_then(|meta| Some((meta.modified().ok()?, meta.len())));
+            (path, now)
+        };
+        folder.into_iter().flatten().chain(pair).map(seen).collect()
     }
 
     /// A client for one persistent connection, by HTTP/2: a new one, with the certificates as they are now.
@@ -278,62 +341,6 @@ fn read_pair(
         reason: error.to_string(),
     })?;
     Ok((chain, key))
-}
-
-/// The system's roots and every certificate of the folder.
-fn roots(extra: Option<&Path>) -> RootCertStore {
-    let mut store = RootCertStore::empty();
-    let native = rustls_native_certs::load_native_certs();
-    for error in &native.errors {
-        debug!(%error, "a system root certificate was skipped");
-    }
-    let (mut added, _) = store.add_parsable_certificates(native.certs);
-    for path in extra.map(files_of).unwrap_or_default() {
-        match certificates_of(&path) {
-            Ok(certificates) => {
-                let (good, bad) = store.add_parsable_certificates(certificates);
-                added += good;
-                if bad > 0 || good == 0 {
-                    warn!(file = %path.display(), good, bad, "certificates that cannot be used were skipped");
-                }
-            }
-            Err(reason) => warn!(file = %path.display(), reason, "a certificate file was skipped"),
-        }
-    }
-    if added == 0 {
-        warn!(
-            "no root certificate was found: install ca-certificates, or put the CA into the certificate folder"
-        );
-    }
-    store
-}
-
-/// Regular files of a folder in the order of their names; links are followed, because mounted Secrets are links.
-fn files_of(dir: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(dir) else {
-        return Vec::new();
-    };
-    let mut files: Vec<_> = entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.is_file())
-        .collect();
-    files.sort();
-    files
-}
-
-/// A PEM bundle, or one certificate in DER.
-fn certificates_of(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let size = path.metadata().map_err(|error| error.to_string())?.len();
-    if size > MAX_CERTIFICATE_FILE {
-        return Err(format!(
-            "it has {size} bytes, at most {MAX_CERTIFICATE_FILE} are read"
-        ));
-    }
-    let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
-    let pem: Vec<_> = CertificateDer::pem_slice_iter(&bytes)
-        .collect::<Result<_, _>>()
-        .map_err(|error| error.to_string())?;
-    Ok(if pem.is_empty() { vec![bytes.into()] } else { pem })
 }
 
 /// Takes any certificate, but still wants the handshake signed by it.

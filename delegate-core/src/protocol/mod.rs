@@ -14,4 +14,5 @@ pub mod runner;
 pub mod stream;
 pub mod token;
 pub mod transport;
+pub mod trust;
 pub mod wire;

@@ -121,6 +121,9 @@ pub struct Registered {
         skip_serializing_if = "Option::is_none"
     )]
     pub stream: Option<String>,
+    /// Whether the manager takes `unregister`. Only our own does.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unregister: bool,
 }
 
 /// What a task event asks for.

@@ -71,10 +71,12 @@ impl LogWriter {
     }
 
     async fn write(&self, lines: impl Iterator<Item = (Level, String)>) {
+        let masker = self.log.secrets.masker();
         let mut position = self.log.position.lock().await;
         let time = format!("{:.9}", jiff::Timestamp::now());
         let lines: Vec<LogLine> = lines
-            .map(|(level, mut out)| {
+            .map(|(level, out)| {
+                let mut out = masker.mask_line(&out).into_owned();
                 out.push('\n');
                 let pos = *position;
                 *position += 1;

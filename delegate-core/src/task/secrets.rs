@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use super::TaskError;
 use crate::Secret;
-use crate::process::mask::Masker;
+use crate::process::mask::{Masker, Rules};
 
 /// What marks a value as a reference: `<+secrets.getValue("name")>`. Anything else is the secret itself.
 const REFERENCE: &str = "<+secrets.";
@@ -39,17 +39,24 @@ pub struct Secrets {
 
 struct Known {
     secrets: Vec<Secret>,
+    rules: Rules,
     masker: Masker,
 }
 
 impl Secrets {
     /// `known`: what is secret before the task brings its own, above all the delegate's token.
     pub fn new(resolver: Arc<dyn SecretResolver>, known: Vec<Secret>) -> Self {
-        let masker = Masker::new(&known);
+        Self::with_rules(resolver, known, Rules::default())
+    }
+
+    /// The same, and what these patterns match is masked as well.
+    pub fn with_rules(resolver: Arc<dyn SecretResolver>, known: Vec<Secret>, rules: Rules) -> Self {
+        let masker = Masker::new(&known).with_rules(rules.clone());
         Self {
             resolver,
             known: Arc::new(Mutex::new(Known {
                 secrets: known,
+                rules,
                 masker,
             })),
         }
@@ -94,7 +101,7 @@ impl Secrets {
             }
         }
         if known.secrets.len() > before {
-            known.masker = Masker::new(&known.secrets);
+            known.masker = Masker::new(&known.secrets).with_rules(known.rules.clone());
         }
     }
 

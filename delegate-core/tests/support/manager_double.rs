@@ -23,6 +23,8 @@ pub(crate) enum Route {
     Heartbeat,
     TaskEvents,
     Acquire,
+    RunnerEvents,
+    Payload,
     Respond,
     LogOpen,
     LogAppend,
@@ -74,6 +76,9 @@ struct Inner {
     impatient: bool,
     /// Goes on offering what was acquired.
     repeats: bool,
+    /// Tasks of the early runner protocol with their payloads, offered until they are answered; without any, that
+    /// protocol is not spoken.
+    requests: Vec<(Value, Value)>,
     /// Offers a persistent connection, which it does not have.
     offers_stream: bool,
     delegates: usize,
@@ -158,6 +163,12 @@ impl ManagerDouble {
         });
     }
 
+    /// Offers a task by the early runner protocol.
+    pub(crate) fn offer_requests(&self, id: &str, kind: &str, requests: Value) {
+        let event = json!({"taskId": id, "accountId": "acc", "runnerType": "DOCKER", "taskType": kind});
+        self.with(|inner| inner.requests.push((event, json!({"requests": requests}))));
+    }
+
     /// Asks for the end of a task, until it is answered.
     pub(crate) fn abort(&self, id: &str) {
         self.with(|inner| inner.aborts.push(id.to_owned()));
@@ -231,6 +242,8 @@ fn route_of(method: &Method, path: &str) -> Route {
         "POST" if is("/heartbeat-with-polling") => Route::Heartbeat,
         "GET" if is("/task-events") => Route::TaskEvents,
         "PUT" if is("/acquire") => Route::Acquire,
+        "GET" if is("/runner-events") => Route::RunnerEvents,
+        "GET" if is("/payload") => Route::Payload,
         "POST" if path.contains("/v2/tasks/") => Route::Respond,
         "POST" if is("/stream") => Route::LogOpen,
         "PUT" if is("/stream") => Route::LogAppend,
@@ -346,9 +359,34 @@ async fn usual(this: &ManagerDouble, route: Route, path: &str, uri: &axum::http:
                 None => return StatusCode::NOT_FOUND.into_response(),
             }
         }
+        Route::RunnerEvents => {
+            let events: Vec<Value> =
+                this.with(|inner| inner.requests.iter().map(|(event, _)| event.clone()).collect());
+            if events.is_empty() {
+                return StatusCode::NOT_FOUND.into_response();
+            }
+            json!({"delegateRunnerEvents": events})
+        }
+        Route::Payload => {
+            let id = path.split('/').nth(3).unwrap();
+            let found = this.with(|inner| {
+                inner
+                    .requests
+                    .iter()
+                    .find(|(event, _)| event["taskId"] == id)
+                    .cloned()
+            });
+            match found {
+                Some((_, payload)) => payload,
+                None => return StatusCode::NOT_FOUND.into_response(),
+            }
+        }
         Route::Respond => {
             let id = path.split('/').nth(5).unwrap();
-            this.with(|inner| inner.aborts.retain(|aborted| aborted != id));
+            this.with(|inner| {
+                inner.aborts.retain(|aborted| aborted != id);
+                inner.requests.retain(|(event, _)| event["taskId"] != id);
+            });
             json!({})
         }
         Route::Heartbeat => json!({"metaData": {}, "resource": {}}),

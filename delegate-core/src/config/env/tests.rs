@@ -96,6 +96,62 @@ fn a_wrong_value_names_its_variable_and_the_remedy() {
 }
 
 #[test]
+fn a_proxy_leaves_out_the_cluster_and_where_asked_the_manager() {
+    let proxy = [
+        ("PROXY_HOST", "proxy"),
+        ("PROXY_PORT", "3128"),
+        ("NO_PROXY", "a.example, 10.0.0.0/8"),
+    ];
+    let direct = |more: &[(&str, &str)]| with(&[&proxy[..], more].concat()).unwrap().no_proxy;
+    assert_eq!(direct(&[]), ["a.example", "10.0.0.0/8"]);
+    assert_eq!(
+        direct(&[
+            ("KUBERNETES_SERVICE_HOST", "10.96.0.1"),
+            ("PROXY_MANAGER", "false")
+        ]),
+        ["a.example", "10.0.0.0/8", "10.96.0.1", "manager.example"]
+    );
+    assert_eq!(direct(&[("PROXY_MANAGER", "true")]), ["a.example", "10.0.0.0/8"]);
+    assert!(
+        with(&[("KUBERNETES_SERVICE_HOST", "10.96.0.1")])
+            .unwrap()
+            .no_proxy
+            .is_empty()
+    );
+}
+
+#[test]
+fn thresholds_are_understood_by_their_newer_and_older_names() {
+    let thresholds = |vars: &[(&str, &str)]| {
+        let config = with(vars).unwrap();
+        let number = |percent: Option<Percent>| percent.map(Percent::get);
+        (number(config.cpu_threshold), number(config.memory_threshold))
+    };
+    assert_eq!(thresholds(&[]), (None, None));
+    assert_eq!(thresholds(&[("DELEGATE_CPU_THRESHOLD", "70")]), (Some(70), None));
+    assert_eq!(thresholds(&[("MEMORY_USAGE_THRESHOLD", "60")]), (None, Some(60)));
+    assert_eq!(
+        thresholds(&[("DYNAMIC_REQUEST_HANDLING", "true")]),
+        (Some(80), Some(80))
+    );
+    let both = [
+        ("DYNAMIC_REQUEST_HANDLING", "true"),
+        ("DELEGATE_RESOURCE_THRESHOLD", "75"),
+        ("DELEGATE_CPU_THRESHOLD", "90"),
+    ];
+    assert_eq!(thresholds(&both), (Some(90), Some(75)));
+    for wrong in ["0", "101", "many"] {
+        let error = with(&[("DELEGATE_MEMORY_THRESHOLD", wrong)])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("DELEGATE_MEMORY_THRESHOLD must be a number of percent"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn names_of_newer_and_older_images_are_understood() {
     let vars = [
         ("HARNESS_ACCOUNT_ID", "acc"),
@@ -157,7 +213,8 @@ prop_compose! {
         kinds in (0usize..5, 0usize..6, any::<bool>()),
         http in (any::<[u8; 4]>(), any::<u16>()),
         paths in ("/[a-z]{1,9}", of("/[a-z]{1,9}"), "/[a-z]{1,9}", of(("/[a-z]{1,9}", "/[a-z]{1,9}"))),
-        numbers in (of(1u32..), 0u64..1_000_000),
+        numbers in (of(1u32..), 0u64..1_000_000, of(1u8..=100), of(1u8..=100)),
+        zero_trust in of(("https://[a-z]{1,9}/", 0u64..100, 0u32..9, any::<bool>())),
         proxy in (of(any_proxy()), prop::collection::vec("[a-z.0-9/]{1,12}", 0..3)),
     ) -> DelegateConfig {
         let hex: String = base.2.iter().map(|b| format!("{b:02x}")).collect();
@@ -180,6 +237,11 @@ prop_compose! {
         config.client_certificate = paths.3.map(|(c, k)| ClientCertificate { certificate: c.into(), key: k.into() });
         config.task_capacity = numbers.0;
         config.grace_period = Duration::from_secs(numbers.1);
+        config.cpu_threshold = numbers.2.map(|n| n.try_into().unwrap());
+        config.memory_threshold = numbers.3.map(|n| n.try_into().unwrap());
+        config.zero_trust = zero_trust.map(|(url, timeout, retries, enforce)| ZeroTrust {
+            url: url.parse().unwrap(), timeout: Duration::from_secs(timeout), retries, enforce,
+        });
         config.proxy = proxy.0;
         config.no_proxy = proxy.1;
         config

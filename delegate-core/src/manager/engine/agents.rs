@@ -49,6 +49,20 @@ impl Engine {
         Ok(id)
     }
 
+    /// Forgets a delegate that says it is gone, unless its answers are still awaited.
+    pub async fn unregister(&self, id: &DelegateId) -> Result<(), EngineError> {
+        let room = self.writer.room(0).await?;
+        let commit = {
+            let mut core = self.shared.lock();
+            let effects = core.queue.unregister(id)?;
+            if core.queue.delegate(id.as_str()).is_none() {
+                core.bells.remove(id);
+            }
+            self.hand_over(&mut core, room, Vec::new(), effects)
+        };
+        Ok(commit.kept().await?)
+    }
+
     /// Takes a heartbeat.
     pub async fn heartbeat(
         &self,

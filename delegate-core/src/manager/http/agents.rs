@@ -38,6 +38,7 @@ pub(super) fn router() -> Router<App> {
             "/api/agent/delegates/register-delegate-capacity/{delegate}",
             post(capacity),
         )
+        .route("/api/agent/delegates/{delegate}/unregister", post(unregister))
         .route(
             "/api/agent/v2/delegates/{delegate}/tasks/{task}/acquire",
             put(acquire),
@@ -93,6 +94,7 @@ async fn register(
     Ok(Json(Envelope::of(Registered {
         delegate_id: id.to_string(),
         stream: Some(stream::VERSION.to_owned()),
+        unregister: true,
     })))
 }
 
@@ -105,6 +107,7 @@ async fn heartbeat(
     Ok(Json(Envelope::of(Registered {
         delegate_id: id.to_string(),
         stream: None,
+        unregister: false,
     })))
 }
 
@@ -176,6 +179,17 @@ async fn task_events(
     Ok(Json(TaskEvents {
         delegate_task_events: events,
     }))
+}
+
+async fn unregister(
+    State(engine): State<App>,
+    _: Delegate,
+    Path(delegate): Path<String>,
+) -> Result<StatusCode, Refusal> {
+    let delegate = DelegateId::from(delegate);
+    engine.unregister(&delegate).await?;
+    tracing::info!(%delegate, "delegate unregistered");
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn capacity(

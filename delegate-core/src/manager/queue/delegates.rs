@@ -47,6 +47,19 @@ impl Queue {
         (id, effects)
     }
 
+    /// Forgets a delegate that says it is gone. One that holds tasks stays: the next life of it answers them.
+    pub fn unregister(&mut self, id: &DelegateId) -> Result<Effects, NotRegistered> {
+        let delegate = self.delegates.get(id).ok_or(NotRegistered)?;
+        if !delegate.running.is_empty() {
+            return Ok(Effects::default());
+        }
+        self.delegates.remove(id);
+        Ok(Effects {
+            changes: vec![Changed::DelegateGone(id.clone())],
+            wake: Vec::new(),
+        })
+    }
+
     /// Whether a silent delegate was started again under another identity. Should it live after all, it registers anew.
     pub(super) fn is_superseded(&self, now: Millis, old: &Delegate) -> bool {
         let same = |new: &Delegate| {

@@ -17,6 +17,7 @@
 
 mod forms;
 mod jwt;
+mod rules;
 mod search;
 
 use std::borrow::Cow;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::Secret;
+pub use rules::Rules;
 use search::Patterns;
 
 /// What stands in the place of a secret.
@@ -35,14 +37,25 @@ pub const MIN_SECRET_BYTES: usize = 4;
 
 /// The secrets to mask, compiled. Cheap to clone.
 #[derive(Clone)]
-pub struct Masker(Arc<Patterns>);
+pub struct Masker(Arc<Patterns>, Rules);
 
 impl Masker {
     /// Compiles the secrets. Costs about 10 µs a secret.
     pub fn new<'a>(secrets: impl IntoIterator<Item = &'a Secret>) -> Self {
-        Self(Arc::new(Patterns::new(
-            secrets.into_iter().flat_map(|secret| forms::of(secret.expose())),
-        )))
+        let forms = secrets.into_iter().flat_map(|secret| forms::of(secret.expose()));
+        Self(Arc::new(Patterns::new(forms)), Rules::default())
+    }
+
+    /// Also masks what these patterns match, in whole texts and lines.
+    #[must_use]
+    pub fn with_rules(mut self, rules: Rules) -> Self {
+        self.1 = rules;
+        self
+    }
+
+    /// Masks what the patterns match in a line from a [`MaskStream`], which knows lines only when they are whole.
+    pub fn mask_line<'t>(&self, line: &'t str) -> Cow<'t, str> {
+        self.1.apply(Cow::Borrowed(line))
     }
 
     /// Knows no secret; masks web tokens only.
@@ -67,13 +80,13 @@ impl Masker {
         stream.write(text.as_bytes(), &mut masked);
         stream.finish(&mut masked);
         if masked == text.as_bytes() {
-            return Cow::Borrowed(text);
+            return self.1.apply(Cow::Borrowed(text));
         }
         // Secrets are whole characters, so what is left is, too; an encoded form never is anything but ASCII.
-        Cow::Owned(
-            String::from_utf8(masked)
-                .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
-        )
+        self.1
+            .apply(Cow::Owned(String::from_utf8(masked).unwrap_or_else(|error| {
+                String::from_utf8_lossy(error.as_bytes()).into_owned()
+            })))
     }
 
     /// Masks every text in a JSON value, the keys of objects too.

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::Secret;
 use crate::process::Environment;
-use crate::process::mask::Masker;
+use crate::process::mask::{Masker, Rules};
 use crate::protocol::runner::{Request, RunnerTask};
 use crate::protocol::wire::{CommandStatus, ResponseCode, Task, TaskResponse};
 
@@ -44,6 +44,8 @@ pub struct Settings {
     pub resolver: Arc<dyn SecretResolver>,
     /// Masked in every task, whatever it brings: the delegate's own token and its like.
     pub own_secrets: Vec<Secret>,
+    /// Patterns of the owner's own that are masked as well.
+    pub rules: Rules,
 }
 
 impl Settings {
@@ -57,6 +59,7 @@ impl Settings {
             default_timeout: None,
             resolver: Arc::new(NoProvider),
             own_secrets: Vec::new(),
+            rules: Rules::default(),
         }
     }
 }
@@ -155,7 +158,7 @@ impl Runner {
     fn secrets(&self, own: impl IntoIterator<Item = String>) -> Secrets {
         let own = own.into_iter().map(Secret::new);
         let known = self.settings.own_secrets.iter().cloned().chain(own).collect();
-        Secrets::new(self.settings.resolver.clone(), known)
+        Secrets::with_rules(self.settings.resolver.clone(), known, self.settings.rules.clone())
     }
 
     #[expect(
