@@ -182,7 +182,81 @@ async fn ctrl_c_during_the_wait_ends_soon_and_keeps_what_is_there() {
         .set("image", "\"nowhere.invalid/none:1\"")
         .set("wait", r#"{ timeout = "10m" }"#)
         .write(&site);
-    let running = site.terraform.start(&["apply", "-no-color", "-auto-approve"]);
+    let fastest = interrupted_thrice(async || {
+        let running = site.terraform.start(&["apply", "-no-color", "-auto-approve"]);
+        waits_for_a_pod(&site).await;
+        let (took, run) = running.interrupted().await;
+        let error = run.fails();
+        assert!(error.contains("what was installed is kept"), "{error}");
+        assert_ne!(site.attribute("id").await, serde_json::Value::Null);
+        took
+    })
+    .await;
+    assert!(fastest < Duration::from_secs(2), "{fastest:?}");
+    site.apply(&site.config()).await.succeeds();
+    site.terraform.assert_settled().await;
+}
+
+#[tokio::test]
+async fn ctrl_c_while_helm_works_ends_soon_and_keeps_what_is_there() {
+    let Some(site) = Site::new("ctrlh").await else {
+        return;
+    };
+    let chart = charts::embedded(&site, charts::with_endless_hook);
+    site.config()
+        .helm("chart", format!("{{ path = \"{}\" }}", chart.display()))
+        .write(&site);
+    let fastest = interrupted_thrice(async || {
+        let running = site.terraform.start(&["apply", "-no-color", "-auto-approve"]);
+        until("Helm in the middle of its work", async || {
+            let busy = site.cluster.has_namespace(&site.namespace).await
+                && site
+                    .revisions()
+                    .await
+                    .iter()
+                    .any(|(_, status)| status.starts_with("pending-"));
+            (busy && !processes(&["helm", "upgrade", &site.namespace]).is_empty()).then_some(())
+        })
+        .await;
+        let (took, run) = running.interrupted().await;
+        let error = run.fails();
+        assert!(error.contains("nterrupted"), "{error}");
+        assert_ne!(site.attribute("id").await, serde_json::Value::Null);
+        took
+    })
+    .await;
+    // Helm is given most of two seconds to put its record in order.
+    assert!(fastest < Duration::from_secs(3), "{fastest:?}");
+    let hook = format!("{}-endless", site.name);
+    site.kubectl(&[
+        "delete",
+        "job",
+        &hook,
+        "--ignore-not-found",
+        "--cascade=foreground",
+    ])
+    .await;
+    site.apply(&site.config()).await.succeeds();
+    site.terraform.assert_settled().await;
+}
+
+/// The fastest of at most three times that something was interrupted: a machine that is busy with other tests is slow now
+/// and then, and says nothing about the provider. None may take long.
+async fn interrupted_thrice(mut once: impl AsyncFnMut() -> Duration) -> Duration {
+    let mut fastest = Duration::MAX;
+    for _ in 0..3 {
+        let took = once().await;
+        assert!(took < Duration::from_secs(30), "{took:?}");
+        fastest = fastest.min(took);
+        if fastest < Duration::from_secs(2) {
+            break;
+        }
+    }
+    fastest
+}
+
+/// Until the apply is in its wait.
+async fn waits_for_a_pod(site: &Site) {
     until("a pod", async || {
         let found = site
             .cluster
@@ -200,18 +274,6 @@ async fn ctrl_c_during_the_wait_ends_soon_and_keeps_what_is_there() {
             .then_some(())
     })
     .await;
-    let pressed = std::time::Instant::now();
-    running.interrupt();
-    let error = running.end().await.fails();
-    assert!(
-        pressed.elapsed() < Duration::from_secs(20),
-        "{:?}",
-        pressed.elapsed()
-    );
-    assert!(error.contains("what was installed is kept"), "{error}");
-    assert_ne!(site.attribute("id").await, serde_json::Value::Null);
-    site.apply(&site.config()).await.succeeds();
-    site.terraform.assert_settled().await;
 }
 
 /// Kills the Terraform of this site and all its descendants in one go, as a machine that loses its power does.

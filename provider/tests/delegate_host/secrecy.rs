@@ -14,7 +14,12 @@ async fn the_token_is_in_no_plan_state_log_record_or_command_line() {
         return;
     };
     case.terraform.set_env("TF_LOG", "TRACE");
-    case.configure(&format!("{TOKEN}\n  proxy = {{ host = \"127.0.0.1\", port = 9, user = \"u\", password_wo = \"{PROXY_PASSWORD}\", no_proxy = [\"127.0.0.1\"] }}"));
+    case.terraform.write(
+        "proxy.tf",
+        "variable \"proxy_password\" {\n  type      = string\n  sensitive = true\n  ephemeral = true\n}\n",
+    );
+    case.terraform.set_env("TF_VAR_proxy_password", PROXY_PASSWORD);
+    case.configure(&format!("{TOKEN}\n  proxy = {{ host = \"127.0.0.1\", port = 9, user = \"u\", password_wo = var.proxy_password, no_proxy = [\"127.0.0.1\"] }}"));
     let lines = CommandLines::watch();
     let mut texts = Vec::new();
     let plan = case

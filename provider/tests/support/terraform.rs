@@ -20,7 +20,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
@@ -345,6 +345,14 @@ impl Running {
     /// Presses Ctrl-C: Terraform sends `StopProvider` and waits for what the provider reached.
     pub fn interrupt(&self) {
         kill(self.id(), Signal::SIGINT).expect("it is ours");
+    }
+
+    /// Presses Ctrl-C and waits for the end; how long that took.
+    pub async fn interrupted(self) -> (Duration, Run) {
+        let pressed = Instant::now();
+        self.interrupt();
+        let run = self.end().await;
+        (pressed.elapsed(), run)
     }
 
     /// Kills Terraform and every provider it has started, at once and without warning.

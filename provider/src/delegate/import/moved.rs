@@ -5,6 +5,8 @@
 //! write these attributes alike; whatever else a state holds is passed over, and one that does not say enough is refused
 //! with the way to import.
 
+use std::path::Path;
+
 use serde_json::Value as Json;
 
 use super::super::model::{Chart, Helm, Model};
@@ -60,10 +62,11 @@ fn chart_of(chart: &str, repository: Option<String>, version: Option<String>) ->
     let of = |repository: Option<String>, name: &str| Chart {
         repository,
         name: Some(name.to_owned()),
-        version: version.clone(),
+        version,
         ..Chart::default()
     };
-    let is_path = chart.starts_with(['.', '/', '~']) || chart.ends_with(".tgz");
+    let packed = Path::new(chart).extension().is_some_and(|end| end == "tgz");
+    let is_path = packed || chart.starts_with(['.', '/', '~']);
     match (repository, chart.rsplit_once('/')) {
         (Some(repository), _) => of(Some(repository), chart),
         (None, Some((address, name))) if address.starts_with("oci://") => of(Some(address.to_owned()), name),

@@ -106,7 +106,14 @@ impl ListResource for DelegateList {
             };
             let mut item = ListItem::new(identity, delegate.display_name);
             if request.include_resource {
-                match state(&delegate.id, config.kubernetes.as_ref(), provider, &cx.stop).await {
+                match Box::pin(state(
+                    &delegate.id,
+                    config.kubernetes.as_ref(),
+                    provider,
+                    &cx.stop,
+                ))
+                .await
+                {
                     Ok(Some(state)) => item.resource = Some(to_value(&state, &ty)?),
                     // It went while it was looked at.
                     Ok(None) => continue,

@@ -143,13 +143,7 @@ pub async fn install(
     };
     let revision = secret::apply(cluster, spec, &intent).await?;
     let name = secret::name(spec);
-    let delivery = match kept {
-        true => Delivery::AsIn(&found),
-        false => Delivery::Secret {
-            name: &name,
-            revision: &revision,
-        },
-    };
+    let delivery = Delivery::of(kept.then_some(&found), &name, &revision);
     let values = values::values(spec, delivery).map_err(HelmError::Values)?;
     rights::release_bindings(cluster, spec, &objects).await?;
     helm.upgrade(cluster, spec, &chart, &values, stop).await

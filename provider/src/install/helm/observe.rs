@@ -163,13 +163,8 @@ fn values_drift(spec: &HelmSpec, record: &Record, held: &secret::Held) -> Vec<St
         }
     }
     let name = secret::name(spec);
-    let delivery = match held.kept {
-        true => Delivery::AsIn(&record.config),
-        false => Delivery::Secret {
-            name: &name,
-            revision: held.revision.as_deref().unwrap_or("missing"),
-        },
-    };
+    let revision = held.revision.as_deref().unwrap_or("missing");
+    let delivery = Delivery::of(held.kept.then_some(&record.config), &name, revision);
     let Ok(wanted) = values::values(spec, delivery) else {
         return drift;
     };

@@ -157,10 +157,8 @@ pub(super) async fn remove_namespace(
     if !spec.create_namespace || labels.get(MANAGED_BY.0).map(String::as_str) != Some(MANAGED_BY.1) {
         return Ok(false);
     }
-    let own = match read(cluster, spec).await?.ours {
-        true => name(spec),
-        false => String::new(),
-    };
+    let ours = read(cluster, spec).await?.ours;
+    let own = if ours { name(spec) } else { String::new() };
     for kind in INHABITANTS {
         let found = cluster.list(*kind, &spec.namespace, "").await?;
         let stays = |object: &DynamicObject| {

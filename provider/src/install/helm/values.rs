@@ -51,6 +51,13 @@ pub(super) enum Delivery<'a> {
     AsIn(&'a Value),
 }
 
+impl<'a> Delivery<'a> {
+    /// As the values in `kept` have it, or else from the Secret `name`.
+    pub(super) fn of(kept: Option<&'a Value>, name: &'a str, revision: &'a str) -> Self {
+        kept.map_or(Self::Secret { name, revision }, Self::AsIn)
+    }
+}
+
 /// The values of an installation: what the arguments say, overlaid with the owner's own.
 ///
 /// # Errors
