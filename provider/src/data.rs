@@ -7,9 +7,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::claims::Claims;
 use crate::framework::diagnostics::Diagnostics;
-use crate::framework::schema::{Attribute, Object, Rule, Schema};
+use crate::framework::schema::{Attribute, Object, Rule, Schema, Validator};
 use crate::framework::value::{Type, Value};
 use crate::install::cluster::{Connections, Exec, Target};
+use crate::install::docker;
 use crate::install::helm::{Helm, HelmError};
 use crate::install::ssh;
 use crate::platform::{self, Access, Api, PlatformError};
@@ -25,6 +26,8 @@ pub struct ProviderData {
     pub platform_api_key: Option<Secret>,
     /// Cluster for delegates that name none.
     pub kubernetes: Target,
+    /// Engine for delegates that name none.
+    pub docker: docker::Target,
     /// The `helm` program, a name or a path.
     pub helm_binary: Option<String>,
     /// Connections of this process to clusters.
@@ -39,6 +42,8 @@ pub struct ProviderData {
     pub unknown: Vec<&'static str>,
     /// Connections of this process to other machines.
     pub ssh: ssh::Connections,
+    /// Docker engines of this process.
+    pub engines: docker::Engines,
 }
 
 /// The provider block, with what is known of it.
@@ -48,6 +53,7 @@ struct Block {
     account_id: Option<String>,
     platform_api_key: Option<Secret>,
     kubernetes: Option<KubernetesBlock>,
+    docker: Option<DockerBlock>,
     helm_binary: Option<String>,
 }
 
@@ -88,6 +94,25 @@ impl From<KubernetesBlock> for Target {
     }
 }
 
+#[derive(Deserialize)]
+struct DockerBlock {
+    host: Option<String>,
+    cert_path: Option<String>,
+    ssh_opts: Option<Vec<String>>,
+    registries: Option<Vec<docker::Login>>,
+}
+
+impl From<DockerBlock> for docker::Target {
+    fn from(block: DockerBlock) -> Self {
+        Self {
+            host: block.host,
+            cert_path: block.cert_path,
+            ssh_opts: block.ssh_opts.unwrap_or_default(),
+            registries: block.registries.unwrap_or_default(),
+        }
+    }
+}
+
 impl ProviderData {
     /// Reads the provider block; the environment fills in what is absent. Unknown values count as absent: the framework
     /// says so to whoever would use them.
@@ -104,6 +129,7 @@ impl ProviderData {
                 .platform_api_key
                 .or_else(|| variable("HARNESS_PLATFORM_API_KEY").map(Secret::new)),
             kubernetes: block.kubernetes.map(Target::from).unwrap_or_default(),
+            docker: block.docker.map(docker::Target::from).unwrap_or_default(),
             helm_binary: block.helm_binary,
             connections: Connections::default(),
             helm: OnceCell::new(),
@@ -114,6 +140,7 @@ impl ProviderData {
                 .filter(|name| config.named(name).is_unknown())
                 .collect(),
             ssh: ssh::Connections::default(),
+            engines: docker::Engines::default(),
         })
     }
 
@@ -207,6 +234,37 @@ pub(crate) fn schema() -> Schema {
             "config_paths",
             "config_content",
         ]));
+    let login = Object::new()
+        .attribute(
+            "address",
+            Attribute::string()
+                .required()
+                .describe("Host of the registry, with its port if it has one; `docker.io` for Docker Hub."),
+        )
+        .attribute("username", Attribute::string().required().describe("User."))
+        .attribute("password", secret().required().describe("Password or token."));
+    let docker = Object::new()
+        .attribute(
+            "host",
+            Attribute::string()
+                .validate(Validator::text(is_engine))
+                .describe("`unix://…`, `tcp://host:port` or `ssh://user@host`; also `DOCKER_HOST`."),
+        )
+        .attribute(
+            "cert_path",
+            Attribute::string()
+                .describe("Folder with `ca.pem`, `cert.pem` and `key.pem`; also `DOCKER_CERT_PATH` with `DOCKER_TLS_VERIFY`."),
+        )
+        .attribute(
+            "ssh_opts",
+            Attribute::list(Type::String)
+                .describe("Further arguments of the `ssh` program, for example `[\"-o\", \"IdentityFile=~/.ssh/build\"]`."),
+        )
+        .attribute(
+            "registries",
+            Attribute::object_list(login)
+                .describe("Logins of registries. Those of `docker login` are used for the others."),
+        );
     Schema::new(0)
         .describe("Installs Harness-compatible delegates and proves that they work. Nothing is contacted before it is needed.")
         .attribute(
@@ -225,7 +283,17 @@ pub(crate) fn schema() -> Schema {
                  installing does not."),
         )
         .attribute("kubernetes", Attribute::object(kubernetes).describe("The cluster, for delegates that do not name their own."))
+        .attribute("docker", Attribute::object(docker).describe("The Docker engine, for delegates that do not name their own."))
         .attribute("helm_binary", Attribute::string().describe("The `helm` program, a name or a path; `helm` when absent."))
+}
+
+/// Whether a text is an address of a Docker engine.
+pub(crate) fn is_engine(text: &str) -> Result<(), String> {
+    if docker::is_host(text) {
+        Ok(())
+    } else {
+        Err("Must be unix:///var/run/docker.sock, tcp://host:2376 or ssh://user@host.".to_owned())
+    }
 }
 
 #[cfg(test)]

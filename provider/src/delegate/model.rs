@@ -32,6 +32,7 @@ pub struct Model {
     pub mtls: Option<Mtls>,
     pub ca_bundle: Option<CaBundle>,
     pub helm: Option<Helm>,
+    pub docker: Option<Docker>,
     pub host: Option<Host>,
     pub kubernetes: Option<Kubernetes>,
     pub adopt: Option<bool>,
@@ -42,6 +43,7 @@ pub struct Model {
     pub connected: Field<bool>,
     pub ready_replicas: Field<u32>,
     pub version: Field<String>,
+    pub image_digest: Field<String>,
     pub drift: Field<Vec<String>>,
 }
 
@@ -112,6 +114,55 @@ pub struct Chart {
     pub name: Option<String>,
     pub version: Option<String>,
     pub path: Option<String>,
+}
+
+/// As a container of a Docker engine.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Docker {
+    pub host: Option<String>,
+    pub cert_path: Option<String>,
+    pub ssh_opts: Option<Vec<String>>,
+    pub container: Option<String>,
+    pub binary: Option<String>,
+    pub registry: Option<Registry>,
+    pub token_as: Option<String>,
+    pub network: Option<String>,
+    pub networks: Option<BTreeSet<String>>,
+    pub extra_hosts: Option<BTreeSet<String>>,
+    pub volumes: Option<BTreeSet<String>>,
+    pub cpus: Option<f64>,
+    pub memory: Option<String>,
+    pub restart: Option<String>,
+    pub capabilities: Option<Capabilities>,
+    pub read_only: Option<bool>,
+    pub init: Option<bool>,
+    pub user: Option<String>,
+    pub health: Option<Health>,
+}
+
+/// Login of an image's registry.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Registry {
+    pub username: String,
+    pub password_wo: Option<StateSecret>,
+}
+
+/// Linux capabilities, against the engine's default.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Capabilities {
+    pub add: Option<BTreeSet<String>>,
+    pub drop: Option<BTreeSet<String>>,
+}
+
+/// How the engine looks after a container.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Health {
+    pub disabled: Option<bool>,
+    pub command: Option<String>,
+    pub interval: Option<String>,
+    pub timeout: Option<String>,
+    pub start_period: Option<String>,
+    pub retries: Option<i64>,
 }
 
 /// As a service of this machine, or of another one.
@@ -189,6 +240,7 @@ impl Model {
             mtls: None,
             ca_bundle: None,
             helm: None,
+            docker: None,
             host: None,
             kubernetes: None,
             adopt: None,
@@ -199,6 +251,7 @@ impl Model {
             connected: Field::Null,
             ready_replicas: Field::Null,
             version: Field::Null,
+            image_digest: Field::Null,
             drift: Field::Null,
         }
     }

@@ -34,7 +34,7 @@ const LAST_LOOK: Duration = Duration::from_millis(500);
 const UNFINISHED_LINE: &str = "the last apply did not finish, and the delegate is not what it waited for";
 
 /// What an update makes uncertain.
-const UNCERTAIN: [&str; 4] = ["connected", "ready_replicas", "version", "drift"];
+const UNCERTAIN: [&str; 5] = ["connected", "ready_replicas", "version", "image_digest", "drift"];
 
 /// The resource.
 #[derive(Debug, Default)]
@@ -227,6 +227,7 @@ fn needs_provider(state: &Model) -> bool {
     state.account_id.is_none()
         || state.manager_url.is_none()
         || (state.helm.is_some() && state.kubernetes.is_none())
+        || state.docker.as_ref().is_some_and(|docker| docker.host.is_none())
 }
 
 /// Everything that can be known to fail before anything is changed. Says nothing while something is unknown.

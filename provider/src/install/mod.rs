@@ -4,6 +4,7 @@
 //! of Terraform: no schema, no state, no diagnostics.
 
 pub mod cluster;
+pub mod docker;
 pub mod helm;
 pub mod host;
 pub mod ssh;

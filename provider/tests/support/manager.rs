@@ -81,6 +81,11 @@ pub struct Manager {
 impl Manager {
     /// Starts one on a free port, and waits until it listens.
     pub async fn start() -> Self {
+        Self::start_at("127.0.0.1").await
+    }
+
+    /// The same at another address of this machine.
+    pub async fn start_at(address: &str) -> Self {
         let mut manager = Self {
             child: None,
             data: tempfile::tempdir().expect("a directory"),
@@ -89,7 +94,7 @@ impl Manager {
             token: any_token(),
             api_key: uuid::Uuid::new_v4().to_string(),
         };
-        manager.listen("127.0.0.1:0").await;
+        manager.listen(&format!("{address}:0")).await;
         manager
     }
 

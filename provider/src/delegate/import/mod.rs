@@ -3,15 +3,18 @@
 //! An id says where a delegate is; what it was installed with is read back from there, as far as it can be: secrets
 //! cannot, and are given anew by the configuration.
 
+mod docker;
 mod host;
 mod moved;
 mod release;
+mod settings;
 
-use super::model::{Helm, Host, Kubernetes, Model, Ssh};
+use super::model::{Docker, Helm, Host, Kubernetes, Model, Ssh};
 use super::place;
 use super::schema::DEFAULT_NAMESPACE;
 use crate::data::ProviderData;
 use crate::framework::prelude::*;
+use crate::install::docker::host_of_place;
 use crate::install::ssh::Destination;
 use tokio_util::sync::CancellationToken;
 
@@ -28,23 +31,41 @@ struct Location {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Helm,
+    Docker,
     Host,
+}
+
+impl Mode {
+    const ALL: [Self; 3] = [Self::Helm, Self::Docker, Self::Host];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Helm => "helm",
+            Self::Docker => "docker",
+            Self::Host => "host",
+        }
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mode| mode.name() == name)
+    }
 }
 
 /// `mode`, `place`, `namespace`, `name`: the parts of the id.
 pub(super) fn identity_schema() -> IdentitySchema {
     IdentitySchema::new(0)
-        .required("mode", Type::String, "`helm` or `host`.")
+        .required("mode", Type::String, "`helm`, `docker` or `host`.")
         .required(
             "place",
             Type::String,
-            "Context of the kubeconfig, or the machine: `localhost`, or `[user@]host[:port]` as `ssh` knows it.",
+            "Context of the kubeconfig; address of the Docker engine, `localhost` for its usual socket; or the machine: `localhost`, or \
+             `[user@]host[:port]` as `ssh` knows it.",
         )
         .optional("namespace", Type::String, "Namespace, with `helm`.")
         .required(
             "name",
             Type::String,
-            "Name of the release, or of the delegate on a host.",
+            "Name of the release, of the container, or of the delegate on a host.",
         )
 }
 
@@ -56,10 +77,9 @@ pub(super) fn identity(id: &str) -> Option<Value> {
         namespace,
         name,
     } = Location::parse(id)?;
-    let mode = if mode == Mode::Helm { "helm" } else { "host" };
     let namespace = namespace.map_or(Value::Null, Value::String);
     Some(Value::object([
-        ("mode", mode.into()),
+        ("mode", mode.name().into()),
         ("place", Value::String(place)),
         ("namespace", namespace),
         ("name", Value::String(name)),
@@ -71,13 +91,13 @@ impl Location {
         let (mode, rest) = id.split_once('/')?;
         let (rest, name) = rest.rsplit_once('/')?;
         // A context may contain slashes, as those of EKS do: the namespace and the release are taken from the end.
-        let (mode, place, namespace) = match mode {
-            "helm" => {
+        let mode = Mode::named(mode)?;
+        let (place, namespace) = match mode {
+            Mode::Helm => {
                 let (place, namespace) = rest.rsplit_once('/')?;
-                (Mode::Helm, place, Some(namespace.to_owned()))
+                (place, Some(namespace.to_owned()))
             }
-            "host" => (Mode::Host, rest, None),
-            _ => return None,
+            Mode::Docker | Mode::Host => (rest, None),
         };
         let full = !place.is_empty() && !name.is_empty() && namespace.as_deref() != Some("");
         full.then(|| Self {
@@ -94,7 +114,7 @@ impl Location {
                 let namespace = namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
                 format!("helm/{}/{namespace}/{}", self.place, self.name)
             }
-            (Mode::Host, _) => format!("host/{}/{}", self.place, self.name),
+            (mode, _) => format!("{}/{}/{}", mode.name(), self.place, self.name),
         }
     }
 }
@@ -108,11 +128,7 @@ pub(super) fn locate(target: &ImportTarget) -> Result<Model, Diagnostics> {
         ImportTarget::Id(id) => Location::parse(id),
         ImportTarget::Identity(identity) => {
             let text = |name: &str| identity.named(name).as_str().map(str::to_owned);
-            let mode = match text("mode").as_deref() {
-                Some("helm") => Some(Mode::Helm),
-                Some("host") => Some(Mode::Host),
-                _ => None,
-            };
+            let mode = text("mode").as_deref().and_then(Mode::named);
             mode.zip(text("place"))
                 .zip(text("name"))
                 .map(|((mode, place), name)| Location {
@@ -126,8 +142,8 @@ pub(super) fn locate(target: &ImportTarget) -> Result<Model, Diagnostics> {
     let Some(location) = location else {
         return Err(Diagnostics::error(
             "Unsuitable import id",
-            "Give helm/<context>/<namespace>/<release>, host/localhost/<name>, or host/[<user>@]<host>[:<port>]/<name>; or the same \
-             parts as an identity: mode, place, namespace, name.",
+            "Give helm/<context>/<namespace>/<release>, docker/<host>/<container>, host/localhost/<name>, or \
+             host/[<user>@]<host>[:<port>]/<name>; or the same parts as an identity: mode, place, namespace, name.",
         ));
     };
     let mut model = Model::located(location.name.clone(), Field::Known(location.id()));
@@ -142,6 +158,13 @@ pub(super) fn locate(target: &ImportTarget) -> Result<Model, Diagnostics> {
                 create_namespace: Some(true),
                 release: Some(location.name),
                 ..Helm::default()
+            });
+        }
+        Mode::Docker => {
+            model.docker = Some(Docker {
+                host: host_of_place(&location.place).map(str::to_owned),
+                container: Some(location.name),
+                ..Docker::default()
             });
         }
         Mode::Host => {
@@ -194,10 +217,13 @@ pub(super) async fn complete(
     provider: &ProviderData,
     stop: &CancellationToken,
 ) -> Result<ReadOutcome<Model>, Diagnostics> {
+    // Each keeps all that it has found until its end: boxed, not on everybody's stack.
     if state.helm.is_some() {
-        release::complete(state, provider, stop).await
+        Box::pin(release::complete(state, provider, stop)).await
+    } else if state.docker.is_some() {
+        Box::pin(docker::complete(state, provider, stop)).await
     } else {
-        host::complete(state, provider, stop).await
+        Box::pin(host::complete(state, provider, stop)).await
     }
 }
 
@@ -231,6 +257,9 @@ mod tests {
         for id in [
             "helm/minikube/ns/team-a",
             "helm/arn:aws:eks:x:1:cluster/prod/ns/team-a",
+            "docker/localhost/team-a",
+            "docker/unix:///run/docker.sock/team-a",
+            "docker/ssh://root@build-1:22/team-a",
             "host/localhost/team-a",
             "host/deploy@web.example:2222/team-a",
             "host/[fe80::1]:22/team-a",

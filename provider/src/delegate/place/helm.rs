@@ -78,6 +78,7 @@ impl<'a> HelmPlace<'a> {
             drift: seen.drift,
             secret_revision: seen.secret_revision,
             unclaimed: seen.unclaimed,
+            image_digest: None,
         }))
     }
 

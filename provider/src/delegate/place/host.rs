@@ -85,6 +85,7 @@ impl<'a> HostPlace<'a> {
             version: Some(observed.record.version).filter(|version| !version.is_empty()),
             secret_revision: None,
             unclaimed: false,
+            image_digest: None,
         }))
     }
 

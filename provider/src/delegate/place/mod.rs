@@ -3,6 +3,7 @@
 //! A [`Place`] is a [`Spec`] whose place has answered: its identity is known. It forwards to the installer of its mode
 //! and turns what that says into what Terraform shows.
 
+mod docker;
 mod helm;
 mod host;
 
@@ -47,6 +48,8 @@ pub(super) struct Seen {
     pub secret_revision: Option<String>,
     /// No Terraform state is known to have it yet.
     pub unclaimed: bool,
+    /// What tells the content of the image that runs.
+    pub image_digest: Option<String>,
 }
 
 impl Seen {
@@ -69,6 +72,7 @@ impl Seen {
         state.connected = Field::Known(self.connected);
         state.ready_replicas = Field::Known(self.ready_replicas);
         state.version = Field::from(self.version.clone());
+        state.image_digest = Field::from(self.image_digest.clone());
     }
 }
 
@@ -76,6 +80,8 @@ impl Seen {
 pub(super) enum Place<'a> {
     /// A namespace of a cluster.
     Helm(helm::HelmPlace<'a>),
+    /// A Docker engine.
+    Docker(docker::DockerPlace<'a>),
     /// A machine.
     Host(host::HostPlace<'a>),
 }
@@ -93,6 +99,9 @@ pub(super) async fn reach<'a>(
         Spec::Helm(spec, target) => helm::HelmPlace::reach(spec, target, provider)
             .await
             .map(Place::Helm),
+        Spec::Docker(spec, target) => docker::DockerPlace::reach(spec, target, provider)
+            .await
+            .map(Place::Docker),
         Spec::Host(wish) => host::HostPlace::reach(wish, provider, stop)
             .await
             .map(Place::Host),
@@ -108,6 +117,7 @@ pub(super) fn addresses(spec: &Spec) -> Vec<String> {
             // Without a kubeconfig that can be read there is no telling yet.
             None => Vec::new(),
         },
+        Spec::Docker(spec, target) => docker::addresses(target, spec),
         Spec::Host(wish) => host::planned_addresses(wish),
     }
 }
@@ -116,7 +126,7 @@ pub(super) fn addresses(spec: &Spec) -> Vec<String> {
 pub(super) fn remarks(spec: &Spec) -> Diagnostics {
     match spec {
         Spec::Helm(spec, _) => helm::remarks(spec),
-        Spec::Host(_) => Diagnostics::new(),
+        Spec::Docker(..) | Spec::Host(_) => Diagnostics::new(),
     }
 }
 
@@ -131,6 +141,7 @@ pub(super) async fn check(
 ) -> Result<(), Diagnostics> {
     match spec {
         Spec::Helm(spec, _) => helm::check(spec, provider, stop).await,
+        Spec::Docker(spec, _) => docker::check(spec, provider),
         Spec::Host(wish) => host::check(wish),
     }
 }
@@ -140,6 +151,7 @@ impl Place<'_> {
     pub(super) fn target_id(&self) -> String {
         match self {
             Self::Helm(place) => place.target_id.clone(),
+            Self::Docker(place) => place.target_id.clone(),
             Self::Host(place) => place.target_id(),
         }
     }
@@ -148,6 +160,7 @@ impl Place<'_> {
     pub(super) fn import_id(&self) -> String {
         match self {
             Self::Helm(place) => place.import_id(),
+            Self::Docker(place) => place.import_id(),
             Self::Host(place) => place.import_id(),
         }
     }
@@ -156,6 +169,7 @@ impl Place<'_> {
     pub(super) fn addresses(&self) -> Vec<String> {
         match self {
             Self::Helm(place) => helm::addresses(&place.target_id, place.spec()),
+            Self::Docker(place) => place.addresses(),
             Self::Host(place) => place.addresses(),
         }
     }
@@ -179,6 +193,7 @@ impl Place<'_> {
                 state.name,
                 match self {
                     Self::Helm(place) => place.whereabouts(),
+                    Self::Docker(place) => place.whereabouts(),
                     Self::Host(place) => place.whereabouts(),
                 }
             )
@@ -198,6 +213,7 @@ impl Place<'_> {
     pub(super) fn claim(&self) -> Option<BoxFuture<'static, ()>> {
         match self {
             Self::Helm(place) => Some(place.claim()),
+            Self::Docker(place) => Some(place.claim()),
             Self::Host(_) => None,
         }
     }
@@ -209,6 +225,7 @@ impl Place<'_> {
     pub(super) async fn observe(&self, stop: &CancellationToken) -> Result<Option<Seen>, Diagnostics> {
         match self {
             Self::Helm(place) => place.observe().await,
+            Self::Docker(place) => place.observe().await,
             Self::Host(place) => place.observe(stop).await,
         }
     }
@@ -226,6 +243,7 @@ impl Place<'_> {
         let work = async {
             match self {
                 Self::Helm(place) => place.install(create, stop).await,
+                Self::Docker(place) => place.install(create, stop).await.map(|()| Diagnostics::new()),
                 // What drains is left to drain; the thread that waits for it ends with the process.
                 Self::Host(place) => tokio::select! {
                     result = place.install(stop) => result.map(|()| Diagnostics::new()),
@@ -246,6 +264,7 @@ impl Place<'_> {
     pub(super) async fn wait(&self, wait: WaitFor, stop: &CancellationToken) -> Result<(), Diagnostics> {
         match self {
             Self::Helm(place) => place.wait(wait, stop).await,
+            Self::Docker(place) => place.wait(wait, stop).await,
             Self::Host(place) => place.wait(wait, stop).await,
         }
     }
@@ -258,6 +277,7 @@ impl Place<'_> {
         let work = async {
             match self {
                 Self::Helm(place) => place.remove(stop).await,
+                Self::Docker(place) => place.remove(limit, stop).await,
                 Self::Host(place) => tokio::select! {
                     result = place.remove(limit, stop) => result,
                     () = stop.cancelled() => Err(interrupted("removal")),

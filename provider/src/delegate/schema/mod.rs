@@ -20,7 +20,7 @@ pub(super) const DEFAULT_NAMESPACE: &str = "harness-delegate-ng";
 pub(super) fn schema() -> Schema {
     let schema = Schema::new(0).describe(
         "Installs a delegate and proves that it works: the apply ends when the delegate says that it is connected to its \
-         manager.\n\nExactly one of `helm` and `host` says where it goes; `{}` takes every default.",
+         manager.\n\nExactly one of `helm`, `docker` and `host` says where it goes; `{}` takes every default.",
     );
     let schema = identity(schema);
     let schema = token::arguments(schema);
@@ -60,18 +60,19 @@ fn computed(schema: Schema) -> Schema {
             Attribute::string()
                 .computed()
                 .use_state_for_unknown()
-                .describe("`helm/<context>/<namespace>/<release>` or `host/<machine>/<name>`, with the machine `localhost` or `[user@]host[:port]`."),
+                .describe("`helm/<context>/<namespace>/<release>`, `docker/<host>/<container>` or `host/<machine>/<name>`, with the machine `localhost` or `[user@]host[:port]`."),
         )
         .attribute(
             "target_id",
             Attribute::string().computed().use_state_for_unknown().describe(
-                "Identity of the place: uid of the cluster's `kube-system` namespace, or machine id. A place with another identity \
-                 is refused.",
+                "Identity of the place: uid of the cluster's `kube-system` namespace, id of the Docker engine, or machine id. A place \
+                 with another identity is refused.",
             ),
         )
         .attribute("connected", Attribute::bool().computed().describe("Whether every replica says that it is connected."))
         .attribute("ready_replicas", Attribute::number().computed().describe("Replicas that are ready."))
         .attribute("version", Attribute::string().computed().describe("Version of the delegate that is installed."))
+        .attribute("image_digest", Attribute::string().computed().describe("What tells the content of the image that runs; with `docker` only."))
         .attribute(
             "drift",
             Attribute::list(Type::String).computed().describe(

@@ -51,11 +51,12 @@ pub(super) fn arguments(schema: Schema) -> Schema {
         )
         .attribute(
             "certificate_file",
-            Attribute::string().describe("PEM file of the certificate; with `host`."),
+            Attribute::string()
+                .describe("PEM file of the certificate; with `docker` (of the engine's machine) and `host`."),
         )
         .attribute(
             "key_file",
-            Attribute::string().describe("PEM file of its key; with `host`."),
+            Attribute::string().describe("PEM file of its key; with `docker` and `host`."),
         )
         .rule(Rule::exactly_one_of(["secret_name", "certificate_file"]))
         .rule(Rule::required_with("certificate_file", ["key_file"]));
@@ -66,7 +67,9 @@ pub(super) fn arguments(schema: Schema) -> Schema {
         )
         .attribute(
             "directory",
-            Attribute::string().describe("Folder whose files are trusted; with `host`."),
+            Attribute::string().describe(
+                "Folder whose files are trusted; with `docker` (of the engine's machine) and `host`.",
+            ),
         )
         .rule(Rule::exactly_one_of(["secret_name", "directory"]));
     schema
@@ -85,7 +88,8 @@ pub(super) fn arguments(schema: Schema) -> Schema {
             "image",
             Attribute::string()
                 .validate(Validator::length(1, 512))
-                .describe("Image of the delegate; the chart's own when absent. With `helm` only."),
+                .describe("Image of the delegate; when absent the chart's own, or with `docker` one made of the program beside the provider. With \
+                     `helm` and `docker` only."),
         )
         .attribute(
             "permissions",

@@ -55,9 +55,10 @@ pub(super) fn arguments(schema: Schema) -> Schema {
             "token_file",
             Attribute::string()
                 .validate(Validator::text(is_absolute))
-                .describe("A file on the host that holds the token; the delegate reads it. With `host` only."),
+                .describe("A file on the host that holds the token; the delegate reads it. With `docker` a file of the engine's machine, which the \
+                     container's user may read. With `docker` and `host` only."),
         )
         .rule(Rule::exactly_one_of(["token_wo", "token", "token_secret", "token_file"]))
         .rule(Rule::required_with("token_secret", ["helm"]))
-        .rule(Rule::required_with("token_file", ["host"]))
+        .rule(Rule::conflicts_with("token_file", ["helm"]))
 }

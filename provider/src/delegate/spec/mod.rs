@@ -1,5 +1,6 @@
 //! From the resource's arguments and the provider's to what an installer takes. Everything is validated here, once.
 
+mod docker;
 mod helm;
 mod host;
 
@@ -10,6 +11,7 @@ use delegate_core::config::{
     AccountId, DelegateConfig, DelegateName, DelegateToken, DelegateType, Proxy, ProxyCredentials,
     ProxyScheme, Tag, TokenSource,
 };
+pub(super) use docker::{CERTIFICATE_FILE, TOKEN_FILE};
 pub(super) use host::{HostWish, access, beside_provider};
 use url::Url;
 
@@ -18,6 +20,7 @@ use super::schema::duration;
 use crate::data::ProviderData;
 use crate::framework::diagnostics::{Diagnostic, Diagnostics};
 use crate::install::cluster::Target;
+use crate::install::docker::{DockerSpec, Target as DockerTarget};
 use crate::install::helm::{HelmSpec, Until};
 
 /// Note under which the version of a write-only token is kept beside an installation.
@@ -28,6 +31,8 @@ pub(super) const TOKEN_VERSION: &str = "token-wo-version";
 pub(super) enum Spec {
     /// A Helm release.
     Helm(Box<HelmSpec>, Box<Target>),
+    /// A container of an engine.
+    Docker(Box<DockerSpec>, Box<DockerTarget>),
     /// A service of a machine.
     Host(Box<HostWish>),
 }
@@ -66,6 +71,13 @@ pub(super) fn spec(
         return Ok(Spec::Helm(
             Box::new(helm::spec(model, helm, config, token)?),
             Box::new(target),
+        ));
+    }
+    if let Some(docker) = &model.docker {
+        config.delegate_type = DelegateType::Docker;
+        return Ok(Spec::Docker(
+            Box::new(docker::spec(model, docker, token, config)?),
+            Box::new(docker::target(docker, provider)),
         ));
     }
     let host = model.host.clone().unwrap_or_default();

@@ -1,5 +1,6 @@
 //! Arguments that say where a delegate goes, and how long to wait for it there. One file a mode.
 
+mod docker;
 mod helm;
 mod host;
 
@@ -43,6 +44,10 @@ pub(super) fn arguments(schema: Schema) -> Schema {
             helm::argument().requires_replace_if(comes_or_goes),
         )
         .attribute(
+            "docker",
+            docker::argument().requires_replace_if(comes_or_goes),
+        )
+        .attribute(
             "host",
             host::argument().requires_replace_if(comes_or_goes),
         )
@@ -60,16 +65,16 @@ pub(super) fn arguments(schema: Schema) -> Schema {
         )
         .attribute("wait", Attribute::object(wait).describe("How far an apply waits."))
         .attribute("timeouts", Attribute::object(timeouts).describe("How long an operation may take."))
-        .rule(Rule::exactly_one_of(["helm", "host"]))
+        .rule(Rule::exactly_one_of(["helm", "docker", "host"]))
         .rule(Rule::required_with("kubernetes", ["helm"]))
         .rule(Rule::required_with("replicas", ["helm"]))
-        .rule(Rule::required_with("image", ["helm"]))
+        .rule(Rule::conflicts_with("image", ["host"]))
         .rule(Rule::required_with("permissions", ["helm"]))
         .rule(Rule::required_with("resources", ["helm"]))
         .rule(Rule::required_with("mtls.secret_name", ["helm"]))
-        .rule(Rule::required_with("mtls.certificate_file", ["host"]))
+        .rule(Rule::conflicts_with("mtls.certificate_file", ["helm"]))
         .rule(Rule::required_with("ca_bundle.secret_name", ["helm"]))
-        .rule(Rule::required_with("ca_bundle.directory", ["host"]))
+        .rule(Rule::conflicts_with("ca_bundle.directory", ["helm"]))
 }
 
 /// Which cluster, without credentials: those would stay in the state.
