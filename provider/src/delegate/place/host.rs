@@ -27,7 +27,7 @@ const LOG_LINES: usize = 15;
 /// A machine that has answered.
 pub(crate) struct HostPlace<'a> {
     wish: &'a HostWish,
-    spec: HostSpec,
+    spec: Box<HostSpec>,
     machine: Machine,
 }
 
@@ -42,7 +42,7 @@ impl<'a> HostPlace<'a> {
             .map_err(|error| told(&error))?;
         Ok(Self {
             wish,
-            spec: wish.on(machine.facts())?,
+            spec: Box::new(wish.on(machine.facts())?),
             machine,
         })
     }
@@ -91,13 +91,14 @@ impl<'a> HostPlace<'a> {
 
     pub(super) async fn install(&self, stop: &CancellationToken) -> Result<(), Failure> {
         has_program(self.wish).map_err(Failure::Before)?;
-        self.machine
-            .install(&self.spec, stop)
-            .await
-            .map_err(|error| match error.is_before() {
-                true => Failure::Before(told(&error)),
-                false => Failure::Midway(told(&error)),
-            })
+        self.machine.install(&self.spec, stop).await.map_err(|error| {
+            let how = if error.is_before() {
+                Failure::Before
+            } else {
+                Failure::Midway
+            };
+            how(told(&error))
+        })
     }
 
     pub(super) async fn wait(&self, wait: WaitFor, stop: &CancellationToken) -> Result<(), Diagnostics> {

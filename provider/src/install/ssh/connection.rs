@@ -134,7 +134,7 @@ impl Connection {
         let command = ssh.master(to);
         let (asked, over) = (end.clone(), ended.clone().drop_guard());
         tokio::spawn(async move {
-            let exit = command.run(&asked, &mut ears).await;
+            let exit = Box::pin(command.run(&asked, &mut ears)).await;
             if let Err(error) = exit {
                 ears.keep(error.to_string());
             }
@@ -186,8 +186,7 @@ impl Connection {
             Input::LeftOpen(text) => command.stdin_left_open(format!("{}\n", text.expose())),
             Input::File(file) => command.stdin_file(file),
         };
-        let captured = command
-            .capture(stop, OUTPUT_LIMIT)
+        let captured = Box::pin(command.capture(stop, OUTPUT_LIMIT))
             .await
             .map_err(|error| SshError::Local(error.to_string()))?;
         let output = Output {
