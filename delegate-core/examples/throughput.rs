@@ -114,7 +114,7 @@ impl Worker {
         let dir = tempfile::tempdir()?;
         let token = TokenSource::Inline(site.token.clone());
         let mut config = DelegateConfig::new("acc".parse()?, "bench".parse()?, token, site.url.parse()?);
-        config.working_dir = dir.path().to_owned();
+        config.working_dir = dir.path().into();
         config.http_host = "127.0.0.1".parse()?;
         config.http_port = 0;
         config.poll_for_tasks = polling;

@@ -30,13 +30,11 @@ async fn drained(agent: &Running) {
     assert_eq!(agent.exit().await, Exit::Drained);
 }
 
-fn metric(text: &str, name: &str) -> f64 {
+fn metric<'t>(text: &'t str, name: &str) -> &'t str {
     let line = text
         .lines()
         .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     line.unwrap_or_else(|| panic!("{name} in {text}"))
-        .parse()
-        .unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -55,10 +53,10 @@ async fn a_busy_machine_takes_no_task_and_counts_each_it_left() {
     assert!(manager.calls(Route::Acquire).is_empty());
     let text = agent.get("/api/metrics").await.1;
     let official = "io_harness_custom_metric_";
-    assert_eq!(metric(&text, &format!("{official}task_rejected_total")), 2.0);
+    assert_eq!(metric(&text, &format!("{official}task_rejected_total")), "2");
     assert_eq!(
         metric(&text, &format!("{official}resource_consumption_above_threshold")),
-        1.0
+        "1"
     );
     drained(&agent).await;
 }

@@ -73,6 +73,7 @@ const ENDINGS: [(&str, Ending); 7] = [
 ];
 
 /// What is not counted but looked up when asked.
+#[expect(clippy::struct_excessive_bools, reason = "each is one gauge of 0 or 1")]
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Gauges {
     /// The manager can be reached and takes our token.

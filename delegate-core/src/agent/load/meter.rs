@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use tokio::time::Instant;
 
 /// Bounds above this are none: version 1 writes the largest number of pages.
-const NO_BOUND: f64 = (1u64 << 60) as f64;
+const NO_BOUND: f64 = 1e18;
 
 /// What is in use, in percent; `None` where it cannot be told.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -2,7 +2,7 @@ use proptest::option::of;
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::AccountId;
+use crate::config::{AccountId, ClientCertificate, Proxy, ProxyCredentials, ZeroTrust};
 
 fn minimal() -> Vec<(String, String)> {
     [

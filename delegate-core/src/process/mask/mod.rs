@@ -114,7 +114,9 @@ impl Masker {
 
 impl std::fmt::Debug for Masker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Masker").field("patterns", &self.0.len()).finish()
+        f.debug_struct("Masker")
+            .field("patterns", &self.0.len())
+            .finish_non_exhaustive()
     }
 }
 
