@@ -203,7 +203,7 @@ async fn what_is_changed_by_hand_is_seen_and_set_right() {
                     "--restart",
                     "always",
                     &case.name,
-                ])
+                ]);
             },
             &[
                 "cpus (10⁻⁹) is 250000000, installed with 500000000",

@@ -277,7 +277,7 @@ async fn what_is_known_only_after_apply_is_waited_for() {
         .config()
         .set("name", "terraform_data.later.output")
         .docker("container", "terraform_data.later.output")
-        .docker("cpus", r#"length(terraform_data.later.output) > 0 ? 0.5 : 1"#)
+        .docker("cpus", r"length(terraform_data.later.output) > 0 ? 0.5 : 1")
         .docker("extra_hosts", r#"["${terraform_data.later.output}:10.0.0.1"]"#)
         .more(&later(&name));
     case.write(&config);
