@@ -11,20 +11,25 @@ use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 
 use delegate_core::Secret;
 use delegate_core::config::{ClientCertificate, Proxy, ProxyCredentials, ProxyScheme};
 use delegate_core::protocol::http::{Http, HttpError, HttpSettings};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
 type Ca = CertifiedIssuer<'static, KeyPair>;
 
+/// An authority with a name of its own: two of one name are told apart by their signatures only, which is another error.
 fn ca() -> Ca {
+    static MADE: AtomicUsize = AtomicUsize::new(0);
     let mut params = CertificateParams::new(Vec::new()).unwrap();
+    let name = format!("authority {}", MADE.fetch_add(1, Ordering::Relaxed));
+    params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
@@ -223,9 +228,10 @@ async fn replaced_certificates_are_used_without_a_restart_and_broken_ones_do_no_
         sent.map(|reply| reply.status().as_u16())
             .map_err(|error| format!("{error:?}"))
     };
+    let refused = get().await.unwrap_err();
     assert!(
-        get().await.unwrap_err().contains("UnknownIssuer"),
-        "neither knows the other"
+        refused.contains("UnknownIssuer"),
+        "neither knows the other: {refused}"
     );
     // The files are looked at every ten seconds; nobody waits for them here.
     let later = async || {
