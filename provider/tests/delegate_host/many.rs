@@ -1,10 +1,12 @@
 //! Several delegates and several managers in one apply.
 
 use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::fixture::{Case, PROGRAM, SOURCE, TOKEN, TOKEN_VARIABLE, resource_as};
 use crate::host::Host;
-use crate::manager::{Manager, unique};
+use crate::manager::{self, Manager, unique};
 use crate::terraform::Terraform;
 
 /// Delegates of one apply.
@@ -13,16 +15,28 @@ const MANY: usize = 100;
 /// As many as Terraform is told to work on at once.
 const AT_ONCE: usize = 20;
 
+/// The program without what a debugger wants: a hundred of them would fill a disk. As it is where there is no `strip`.
+fn lean_program(to: &Path) -> PathBuf {
+    let from = manager::program();
+    let stripped = Command::new("strip").arg("-o").arg(to).arg(&from).status();
+    match stripped {
+        Ok(status) if status.success() => to.to_owned(),
+        _ => from,
+    }
+}
+
 #[tokio::test]
 async fn a_hundred_delegates_are_installed_in_one_apply() {
     let Some(case) = Case::new("many").await else {
         return;
     };
+    let binary = lean_program(&case.terraform.path("harness-delegate"));
     case.write(&format!(
         "resource \"harness_delegate\" \"many\" {{\n  count = {MANY}\n  name = \"{}-${{count.index}}\"\n  {TOKEN}\n  \
-         host = {{ directory = \"{}/${{count.index}}\", service = \"process\" }}\n}}\n",
+         host = {{ directory = \"{}/${{count.index}}\", service = \"process\", binary = \"{}\" }}\n}}\n",
         case.name,
-        case.host.path()
+        case.host.path(),
+        binary.display()
     ));
     let parallel = format!("-parallelism={AT_ONCE}");
     case.terraform
