@@ -78,6 +78,7 @@ mod tests {
         let before = resident();
         let_go_of_startup_pages().unwrap();
         let after = resident();
-        assert!(after * 2 < before, "{before} KiB before, {after} KiB after");
+        // The text of the tests is 10 MiB; other tests, which run at the same time, map some of it again.
+        assert!(after + 4 * 1024 < before, "{before} KiB before, {after} KiB after");
     }
 }
