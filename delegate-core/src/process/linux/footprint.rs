@@ -79,6 +79,9 @@ mod tests {
         let_go_of_startup_pages().unwrap();
         let after = resident();
         // The text of the tests is 10 MiB; other tests, which run at the same time, map some of it again.
-        assert!(after + 4 * 1024 < before, "{before} KiB before, {after} KiB after");
+        assert!(
+            after + 4 * 1024 < before,
+            "{before} KiB before, {after} KiB after"
+        );
     }
 }
