@@ -50,9 +50,9 @@ annotations:
      and the proxy's password share one: the token's randomness keeps the password from being guessed by its hash. */}}
 {{- define "harness-delegate.podAnnotations" -}}
 {{- $secrets := printf "%s\n%s" (include "harness-delegate.tokenData" .) (include "harness-delegate.proxySecretData" .) -}}
-{{- $config := printf "%s\n%s\n%s" (include "harness-delegate.env" .) (include "harness-delegate.proxyEnv" .)
-    (include "harness-delegate.sharedCertificatesEnv" .) -}}
-{{- $sums := dict "checksum/secret" (sha256sum $secrets) "checksum/configmap" (sha256sum $config) -}}
+{{- $config := list (include "harness-delegate.env" . | fromYaml) (include "harness-delegate.proxyEnv" . | fromYaml)
+    (include "harness-delegate.sharedCertificatesEnv" . | fromYaml) -}}
+{{- $sums := dict "checksum/secret" (sha256sum $secrets) "checksum/configmap" (sha256sum (toJson $config)) -}}
 {{- with .Values.shared_certificates.ca_bundle -}}
 {{- $_ := set $sums "checksum/certificates" (sha256sum .) -}}
 {{- end -}}
