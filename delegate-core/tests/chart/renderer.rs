@@ -44,7 +44,7 @@ fn everything() -> KubernetesSpec {
     let config = &mut spec.config;
     config.manager_url = "https://manager.example:8443/base".parse().unwrap();
     config.log_service_url = Some("https://logs.example/logs".parse().unwrap());
-    config.description = "says \"yes\", <no> & 'perhaps': ünï".to_owned();
+    "says \"yes\", <no> & 'perhaps': ünï".clone_into(&mut config.description);
     config.tags = vec!["linux".parse().unwrap(), "prod".parse().unwrap()];
     config.poll_for_tasks = true;
     config.init_script = Some("#!/bin/sh\nset -e\n\techo \"$HOME\" <in >out && true\n\n# end".to_owned());
@@ -90,10 +90,7 @@ fn cases() -> Vec<(&'static str, KubernetesSpec)> {
             "viewer",
             with(|spec| spec.permissions = Some("CLUSTER_VIEWER".into())),
         ),
-        (
-            "role",
-            with(|spec| spec.permissions = Some("deployer".into())),
-        ),
+        ("role", with(|spec| spec.permissions = Some("deployer".into()))),
         (
             "own working folder",
             with(|spec| {
@@ -128,7 +125,10 @@ fn cases() -> Vec<(&'static str, KubernetesSpec)> {
 
 /// Without the labels that differ by who installs.
 fn neutral(mut object: Value) -> Value {
-    if let Some(labels) = object.pointer_mut("/metadata/labels").and_then(Value::as_object_mut) {
+    if let Some(labels) = object
+        .pointer_mut("/metadata/labels")
+        .and_then(Value::as_object_mut)
+    {
         labels.remove(CHART_LABEL);
         labels.remove(MANAGED_BY_LABEL).unwrap();
     }
@@ -140,7 +140,7 @@ fn each_object_is_the_one_that_the_chart_makes() {
     for helm in HELMS {
         let helm = Helm::new(helm);
         for (case, spec) in cases() {
-            let values = values(&spec, ChartKind::Ours, "0123456789abcdef");
+            let values = values(&spec, ChartKind::Ours, Some("0123456789abcdef"));
             let file = tempfile::NamedTempFile::new().unwrap();
             std::fs::write(file.path(), values.to_string()).unwrap();
             let chart = by_name(parsed(&helm.rendered(Some(file.path()), &[])));

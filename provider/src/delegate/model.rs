@@ -32,6 +32,7 @@ pub struct Model {
     pub mtls: Option<Mtls>,
     pub ca_bundle: Option<CaBundle>,
     pub helm: Option<Helm>,
+    pub manifest: Option<Manifest>,
     pub docker: Option<Docker>,
     pub host: Option<Host>,
     pub kubernetes: Option<Kubernetes>,
@@ -114,6 +115,14 @@ pub struct Chart {
     pub name: Option<String>,
     pub version: Option<String>,
     pub path: Option<String>,
+}
+
+/// As plain objects of a cluster.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Manifest {
+    pub namespace: Option<String>,
+    pub create_namespace: Option<bool>,
+    pub force_conflicts: Option<bool>,
 }
 
 /// As a container of a Docker engine.
@@ -240,6 +249,7 @@ impl Model {
             mtls: None,
             ca_bundle: None,
             helm: None,
+            manifest: None,
             docker: None,
             host: None,
             kubernetes: None,

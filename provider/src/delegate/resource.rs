@@ -226,7 +226,7 @@ fn adopted(plan: &mut Plan) -> Result<(), Diagnostics> {
 fn needs_provider(state: &Model) -> bool {
     state.account_id.is_none()
         || state.manager_url.is_none()
-        || (state.helm.is_some() && state.kubernetes.is_none())
+        || ((state.helm.is_some() || state.manifest.is_some()) && state.kubernetes.is_none())
         || state.docker.as_ref().is_some_and(|docker| docker.host.is_none())
 }
 

@@ -7,6 +7,8 @@ pub mod cluster;
 pub mod docker;
 pub mod helm;
 pub mod host;
+pub mod kubernetes;
+pub mod manifest;
 pub mod ssh;
 
 pub use delegate_core::install::connected;

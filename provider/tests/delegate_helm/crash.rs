@@ -2,8 +2,7 @@
 
 use std::time::Instant;
 
-use crate::cluster::{Config, Site, processes, until};
-use crate::recovery::kill_tree;
+use crate::cluster::{Config, Site, kill_tree, processes, until};
 use crate::terraform::crash_seed;
 
 /// Kills of each of the two lanes; the host's tests add the bulk.

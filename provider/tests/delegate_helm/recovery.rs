@@ -3,11 +3,9 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 
 use crate::charts;
-use crate::cluster::{Site, processes, until};
+use crate::cluster::{Site, kill_tree, processes, until};
 
 /// An hour ago: no operation of Helm takes as long.
 fn long_ago() -> Timestamp {
@@ -274,39 +272,4 @@ async fn waits_for_a_pod(site: &Site) {
             .then_some(())
     })
     .await;
-}
-
-/// Kills the Terraform of this site and all its descendants in one go, as a machine that loses its power does.
-pub(crate) fn kill_tree(site: &Site) {
-    let folder = site.terraform.path("");
-    let ours =
-        |pid: &i32| std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| folder.starts_with(cwd));
-    let mut tree: Vec<i32> = processes(&["terraform", "-auto-approve"])
-        .into_iter()
-        .map(|(pid, _)| pid)
-        .filter(ours)
-        .collect();
-    for at in 0.. {
-        let Some(parent) = tree.get(at).copied() else {
-            break;
-        };
-        // Stopped first, so that none gets to tidy up or to make another while the others are looked for.
-        let _ = kill(Pid::from_raw(parent), Signal::SIGSTOP);
-        for task in std::fs::read_dir(format!("/proc/{parent}/task"))
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
-            let text = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
-            let children = text.split_whitespace().filter_map(|pid| pid.parse::<i32>().ok());
-            for child in children {
-                if !tree.contains(&child) {
-                    tree.push(child);
-                }
-            }
-        }
-    }
-    for pid in tree {
-        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-    }
 }

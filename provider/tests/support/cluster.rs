@@ -24,6 +24,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
@@ -209,14 +211,23 @@ impl Site {
     }
 
     pub async fn with_helm(label: &str, major: u32) -> Option<Self> {
-        let cluster = Cluster::here()?;
-        let terraform = Terraform::here().await?;
         let Some(helm) = helm(major) else {
             eprintln!(
                 "SKIPPED: there is no Helm {major}, neither on the PATH nor in the cache of scripts/setup"
             );
             return None;
         };
+        Self::with_program(label, helm).await
+    }
+
+    /// A site with no Helm at all.
+    pub async fn without_helm(label: &str) -> Option<Self> {
+        Self::with_program(label, "/nonexistent/helm".into()).await
+    }
+
+    async fn with_program(label: &str, helm: PathBuf) -> Option<Self> {
+        let cluster = Cluster::here()?;
+        let terraform = Terraform::here().await?;
         let turn = TURNS.acquire().await.expect("never closed");
         let name = format!("{label}-{:08x}", fastrand::u32(..));
         let namespace = format!("test-{name}");
@@ -243,13 +254,33 @@ impl Site {
         })
     }
 
-    /// A delegate with the arguments that every test needs.
+    /// A release with the arguments that every test needs.
     pub fn config(&self) -> Config {
         let quoted = |text: &str| json!(text).to_string();
-        let config = Config::default()
+        let config = self
+            .config_of("helm")
+            .provider("helm_binary", quoted(&self.helm.display().to_string()))
+            .helm("namespace", quoted(&self.namespace));
+        config.values("minReadySeconds: 0")
+    }
+
+    /// The same as plain objects.
+    pub fn manifest_config(&self) -> Config {
+        self.config_of("manifest")
+            .manifest("namespace", json!(self.namespace).to_string())
+    }
+
+    fn config_of(&self, mode: &'static str) -> Config {
+        let quoted = |text: &str| json!(text).to_string();
+        let config = Config {
+            provider: BTreeMap::new(),
+            arguments: BTreeMap::new(),
+            mode: (mode, BTreeMap::new()),
+            more: String::new(),
+        };
+        config
             .provider("endpoint", quoted(&self.manager.url))
             .provider("account_id", quoted(ACCOUNT))
-            .provider("helm_binary", quoted(&self.helm.display().to_string()))
             .provider(
                 "kubernetes",
                 format!(
@@ -262,8 +293,6 @@ impl Site {
             .set("token_wo", "var.token")
             .set("token_wo_version", "1")
             .set("wait", r#"{ timeout = "90s" }"#)
-            .helm("namespace", quoted(&self.namespace));
-        config.values("minReadySeconds: 0")
     }
 
     /// Writes the configuration and applies it.
@@ -440,12 +469,71 @@ fn unpack(secret: &Json) -> Json {
     serde_json::from_str(&text).expect("JSON")
 }
 
+/// A way to the API server on which every request is written down: the proxy of `kubectl`.
+pub struct CountingProxy {
+    pub url: String,
+    log: PathBuf,
+    child: Child,
+    _directory: TempDir,
+}
+
+impl CountingProxy {
+    pub async fn start(cluster: &Cluster) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let log = directory.path().join("log");
+        let file = std::fs::File::create(&log).expect("a file");
+        let mut child = cluster
+            .command(&["proxy", "--port=0", "-v=6"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(file)
+            .spawn()
+            .expect("kubectl starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let line = tokio::time::timeout(PATIENCE, lines.next_line())
+            .await
+            .expect("in time")
+            .expect("readable")
+            .expect("kubectl says where it serves");
+        let address = line.rsplit(' ').next().expect("an address");
+        Self {
+            url: format!("http://{address}"),
+            log,
+            child,
+            _directory: directory,
+        }
+    }
+
+    /// The requests since the last call, as `VERB /path?query`.
+    pub fn requests(&mut self) -> Vec<String> {
+        let text = std::fs::read_to_string(&self.log).expect("a log");
+        std::fs::File::options()
+            .write(true)
+            .open(&self.log)
+            .and_then(|file| file.set_len(0))
+            .expect("a log");
+        text.lines()
+            .filter_map(|line| {
+                let (_, request) = line.split_once("round_trippers.go:")?.1.split_once("] ")?;
+                let (verb, url) = request.split_once(" https://")?;
+                let (_, path) = url.split_once('/')?;
+                Some(format!("{verb} /{}", path.split(' ').next()?))
+            })
+            .collect()
+    }
+
+    pub async fn stop(mut self) {
+        self.child.kill().await.expect("it runs");
+    }
+}
+
 /// A configuration of one delegate. Values are HCL expressions.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Config {
     provider: BTreeMap<String, String>,
     arguments: BTreeMap<String, String>,
-    helm: BTreeMap<String, String>,
+    /// The argument that says how it is installed, and its arguments.
+    mode: (&'static str, BTreeMap<String, String>),
     more: String,
 }
 
@@ -470,8 +558,18 @@ impl Config {
     }
 
     #[must_use]
-    pub fn helm(mut self, name: &str, value: impl Into<String>) -> Self {
-        self.helm.insert(name.to_owned(), value.into());
+    pub fn helm(self, name: &str, value: impl Into<String>) -> Self {
+        self.place("helm", name, value)
+    }
+
+    #[must_use]
+    pub fn manifest(self, name: &str, value: impl Into<String>) -> Self {
+        self.place("manifest", name, value)
+    }
+
+    fn place(mut self, mode: &'static str, name: &str, value: impl Into<String>) -> Self {
+        assert_eq!(self.mode.0, mode, "a configuration has one mode");
+        self.mode.1.insert(name.to_owned(), value.into());
         self
     }
 
@@ -484,7 +582,7 @@ impl Config {
     /// Without this argument of `helm`.
     #[must_use]
     pub fn unset_helm(mut self, name: &str) -> Self {
-        self.helm.remove(name);
+        self.mode.1.remove(name);
         self
     }
 
@@ -504,10 +602,11 @@ impl Config {
         let text = format!(
             "variable \"token\" {{\n  type      = string\n  ephemeral = true\n  sensitive = true\n}}\n\n\
              provider \"harness\" {{\n{}}}\n\n\
-             resource \"harness_delegate\" \"this\" {{\n{}  helm = {{\n{}  }}\n}}\n{}",
+             resource \"harness_delegate\" \"this\" {{\n{}  {} = {{\n{}  }}\n}}\n{}",
             lines(&self.provider, "  "),
             lines(&self.arguments, "  "),
-            lines(&self.helm, "    "),
+            self.mode.0,
+            lines(&self.mode.1, "    "),
             self.more,
         );
         site.terraform.write("main.tf", &text);
@@ -677,4 +776,39 @@ pub fn processes(parts: &[&str]) -> Vec<(i32, String)> {
         .map(|pid| (pid, command_line(pid)))
         .filter(|(_, line)| parts.iter().all(|part| line.contains(part)))
         .collect()
+}
+
+/// Kills the Terraform of this site and all its descendants in one go, as a machine that loses its power does.
+pub fn kill_tree(site: &Site) {
+    let folder = site.terraform.path("");
+    let ours =
+        |pid: &i32| std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| folder.starts_with(cwd));
+    let mut tree: Vec<i32> = processes(&["terraform", "-auto-approve"])
+        .into_iter()
+        .map(|(pid, _)| pid)
+        .filter(ours)
+        .collect();
+    for at in 0.. {
+        let Some(parent) = tree.get(at).copied() else {
+            break;
+        };
+        // Stopped first, so that none gets to tidy up or to make another while the others are looked for.
+        let _ = kill(Pid::from_raw(parent), Signal::SIGSTOP);
+        for task in std::fs::read_dir(format!("/proc/{parent}/task"))
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            let text = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+            let children = text.split_whitespace().filter_map(|pid| pid.parse::<i32>().ok());
+            for child in children {
+                if !tree.contains(&child) {
+                    tree.push(child);
+                }
+            }
+        }
+    }
+    for pid in tree {
+        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+    }
 }

@@ -8,7 +8,7 @@ use super::{Installer, KubernetesSpec};
 use crate::config::DEFAULT_HTTP_PORT;
 
 /// What a container with a read-only root may write to, besides `/tmp`; its working folder and home.
-const SCRATCH: &str = "/var/lib/harness-delegate";
+pub const SCRATCH: &str = "/var/lib/harness-delegate";
 
 /// Mode of mounted Secrets: 0440.
 const SECRET_MODE: u32 = 0o440;
@@ -42,8 +42,13 @@ pub(super) fn spec(spec: &KubernetesSpec, installer: Installer<'_>) -> Value {
     })
 }
 
+/// The image of a delegate that is given none.
+pub fn default_image() -> String {
+    format!("harness-delegate:{}", crate::VERSION)
+}
+
 /// The resources of a container that is given none.
-pub(super) fn default_resources() -> Value {
+pub fn default_resources() -> Value {
     json!({ "limits": { "memory": "512Mi" }, "requests": { "cpu": "0.1", "memory": "512Mi" } })
 }
 
@@ -66,14 +71,13 @@ fn annotations(spec: &KubernetesSpec, installer: Installer<'_>) -> Map<String, V
 
 fn container(spec: &KubernetesSpec) -> Value {
     let name = spec.config.name.as_str();
-    let own = format!("harness-delegate:{}", crate::VERSION);
     let resources = match &spec.resources {
         Some(Value::Object(given)) if !given.is_empty() => Value::Object(given.clone()),
         _ => default_resources(),
     };
     let mut container = json!({
         "name": "delegate",
-        "image": spec.image.as_deref().unwrap_or(&own),
+        "image": spec.image.clone().unwrap_or_else(default_image),
         "imagePullPolicy": "IfNotPresent",
         "securityContext": {
             "allowPrivilegeEscalation": false,
@@ -177,7 +181,9 @@ fn storage(spec: &KubernetesSpec) -> (Vec<Value>, Vec<Value>) {
     }
     let mut mount = |name: &str, secret: &Option<String>, path: &str| {
         if let Some(secret) = secret {
-            volumes.push(json!({ "name": name, "secret": { "secretName": secret, "defaultMode": SECRET_MODE } }));
+            volumes.push(
+                json!({ "name": name, "secret": { "secretName": secret, "defaultMode": SECRET_MODE } }),
+            );
             mounts.push(json!({ "name": name, "mountPath": path, "readOnly": true }));
         }
     };

@@ -14,8 +14,9 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+pub use deployment::{SCRATCH, default_image, default_resources};
 use serde_json::{Map, Value, json};
-pub use values::{ChartKind, values};
+pub use values::{ChartKind, REVISION_ANNOTATION, values, values_without_token};
 
 use crate::config::{DelegateConfig, EnvValue};
 
@@ -41,7 +42,7 @@ pub struct KubernetesSpec {
     pub replicas: u32,
     /// `CLUSTER_ADMIN`, `CLUSTER_VIEWER`, `NAMESPACE_ADMIN` (when absent), or the name of a Role in the namespace.
     pub permissions: Option<String>,
-    /// Kubernetes resources of the container; [the chart's](deployment::default_resources) when absent.
+    /// Kubernetes resources of the container; [the chart's](default_resources) when absent.
     pub resources: Option<Value>,
     /// Further variables of the owner.
     pub env: BTreeMap<String, String>,
@@ -105,13 +106,7 @@ pub struct Installer<'a> {
 /// namespace and the Secret of the token are not among them.
 pub fn objects(spec: &KubernetesSpec, installer: Installer<'_>) -> Vec<Value> {
     let name = spec.config.name.as_str();
-    let mut objects = vec![object(
-        spec,
-        installer,
-        ("v1", "ServiceAccount"),
-        name,
-        json!({}),
-    )];
+    let mut objects = vec![object(spec, installer, ("v1", "ServiceAccount"), name, json!({}))];
     objects.push(object(
         spec,
         installer,
@@ -222,7 +217,11 @@ mod tests {
             "000102030405060708090a0b0c0d0e0f",
             BASE64.encode("000102030405060708090a0b0c0d0e0f"),
         );
-        let everything = format!("{:?}{}", objects(&spec, INSTALLER), values(&spec, ChartKind::Ours, "1"));
+        let everything = format!(
+            "{:?}{}",
+            objects(&spec, INSTALLER),
+            values(&spec, ChartKind::Ours, Some("1"))
+        );
         assert!(!everything.contains(hex) && !everything.contains(&inner));
         let secret = token_secret(&spec, INSTALLER);
         let data = secret["data"][TOKEN_KEY].as_str().unwrap();

@@ -8,7 +8,7 @@ use super::settings::{default_termination, termination_seconds};
 use crate::config::{DelegateType, Tag};
 
 /// Key of the pod annotation that changes when the Secret does, where a chart has no value for that.
-const REVISION_ANNOTATION: &str = "harness-delegate/secret-revision";
+pub const REVISION_ANNOTATION: &str = "harness-delegate/secret-revision";
 
 /// Whose chart gets the values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,13 +21,26 @@ pub enum ChartKind {
 
 /// The values that make a chart render this delegate. The token is not among them: they name its Secret.
 ///
-/// `secret_revision` changes whenever that Secret does, so that the pods are replaced.
-pub fn values(spec: &KubernetesSpec, chart: ChartKind, secret_revision: &str) -> Value {
+/// `secret_revision` changes whenever that Secret does, so that the pods are replaced; absent where nobody watches it.
+pub fn values(spec: &KubernetesSpec, chart: ChartKind, secret_revision: Option<&str>) -> Value {
+    let mut values = values_without_token(spec, chart);
+    values["existingDelegateToken"] = json!(spec.secret_with_token());
+    if let Some(revision) = secret_revision {
+        match chart {
+            ChartKind::Ours => values["delegateTokenChecksum"] = json!(revision),
+            // The official chart rolls its pods for its own Secret only.
+            ChartKind::Official => values["annotations"] = json!({ REVISION_ANNOTATION: revision }),
+        }
+    }
+    values
+}
+
+/// The same without a word of where the token comes from.
+pub fn values_without_token(spec: &KubernetesSpec, chart: ChartKind) -> Value {
     let config = &spec.config;
     let mut values = json!({
         "accountId": config.account_id.as_str(),
         "delegateName": config.name.as_str(),
-        "existingDelegateToken": spec.secret_with_token(),
         "managerEndpoint": config.manager_url.as_str().trim_end_matches('/'),
         "description": config.description,
         "tags": config.tags.iter().map(Tag::as_str).collect::<Vec<_>>().join(","),
@@ -67,7 +80,6 @@ pub fn values(spec: &KubernetesSpec, chart: ChartKind, secret_revision: &str) ->
     let mut env = own_env(spec);
     match chart {
         ChartKind::Ours => {
-            set("delegateTokenChecksum", json!(secret_revision));
             if let Some(url) = &config.log_service_url {
                 set("logStreamingServiceUrl", json!(url.as_str()));
             }
@@ -77,8 +89,6 @@ pub fn values(spec: &KubernetesSpec, chart: ChartKind, secret_revision: &str) ->
             }
         }
         ChartKind::Official => {
-            // The official chart rolls its pods for its own Secret only.
-            set("annotations", json!({ REVISION_ANNOTATION: secret_revision }));
             if let Some(url) = &config.log_service_url {
                 env.push(json!({ "name": "LOG_STREAMING_SERVICE_URL", "value": url.as_str() }));
             }

@@ -5,11 +5,12 @@
 
 mod docker;
 mod host;
+mod manifest;
 mod moved;
 mod release;
 mod settings;
 
-use super::model::{Docker, Helm, Host, Kubernetes, Model, Ssh};
+use super::model::{Docker, Helm, Host, Kubernetes, Manifest, Model, Ssh};
 use super::place;
 use super::schema::DEFAULT_NAMESPACE;
 use crate::data::ProviderData;
@@ -31,16 +32,18 @@ struct Location {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Helm,
+    Manifest,
     Docker,
     Host,
 }
 
 impl Mode {
-    const ALL: [Self; 3] = [Self::Helm, Self::Docker, Self::Host];
+    const ALL: [Self; 4] = [Self::Helm, Self::Manifest, Self::Docker, Self::Host];
 
     fn name(self) -> &'static str {
         match self {
             Self::Helm => "helm",
+            Self::Manifest => "manifest",
             Self::Docker => "docker",
             Self::Host => "host",
         }
@@ -54,19 +57,19 @@ impl Mode {
 /// `mode`, `place`, `namespace`, `name`: the parts of the id.
 pub(super) fn identity_schema() -> IdentitySchema {
     IdentitySchema::new(0)
-        .required("mode", Type::String, "`helm`, `docker` or `host`.")
+        .required("mode", Type::String, "`helm`, `manifest`, `docker` or `host`.")
         .required(
             "place",
             Type::String,
             "Context of the kubeconfig; address of the Docker engine, `localhost` for its usual socket; or the machine: `localhost`, or \
              `[user@]host[:port]` as `ssh` knows it.",
         )
-        .optional("namespace", Type::String, "Namespace, with `helm`.")
-        .required(
-            "name",
+        .optional(
+            "namespace",
             Type::String,
-            "Name of the release, of the container, or of the delegate on a host.",
+            "Namespace, with `helm` and `manifest`.",
         )
+        .required("name", Type::String, "Name of the release, of the container, or of the delegate.")
 }
 
 /// The identity that an id spells out.
@@ -93,7 +96,7 @@ impl Location {
         // A context may contain slashes, as those of EKS do: the namespace and the release are taken from the end.
         let mode = Mode::named(mode)?;
         let (place, namespace) = match mode {
-            Mode::Helm => {
+            Mode::Helm | Mode::Manifest => {
                 let (place, namespace) = rest.rsplit_once('/')?;
                 (place, Some(namespace.to_owned()))
             }
@@ -109,12 +112,13 @@ impl Location {
     }
 
     fn id(&self) -> String {
-        match (self.mode, &self.namespace) {
-            (Mode::Helm, namespace) => {
-                let namespace = namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
-                format!("helm/{}/{namespace}/{}", self.place, self.name)
+        let (mode, place, name) = (self.mode.name(), &self.place, &self.name);
+        match self.mode {
+            Mode::Helm | Mode::Manifest => {
+                let namespace = self.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
+                format!("{mode}/{place}/{namespace}/{name}")
             }
-            (mode, _) => format!("{}/{}/{}", mode.name(), self.place, self.name),
+            Mode::Docker | Mode::Host => format!("{mode}/{place}/{name}"),
         }
     }
 }
@@ -142,22 +146,32 @@ pub(super) fn locate(target: &ImportTarget) -> Result<Model, Diagnostics> {
     let Some(location) = location else {
         return Err(Diagnostics::error(
             "Unsuitable import id",
-            "Give helm/<context>/<namespace>/<release>, docker/<host>/<container>, host/localhost/<name>, or \
-             host/[<user>@]<host>[:<port>]/<name>; or the same parts as an identity: mode, place, namespace, name.",
+            "Give helm/<context>/<namespace>/<release>, manifest/<context>/<namespace>/<name>, docker/<host>/<container>, \
+             host/localhost/<name>, or host/[<user>@]<host>[:<port>]/<name>; or the same parts as an identity: mode, place, \
+             namespace, name.",
         ));
     };
     let mut model = Model::located(location.name.clone(), Field::Known(location.id()));
+    if matches!(location.mode, Mode::Helm | Mode::Manifest) {
+        model.kubernetes = Some(Kubernetes {
+            config_context: Some(location.place.clone()),
+            ..Kubernetes::default()
+        });
+    }
     match location.mode {
         Mode::Helm => {
-            model.kubernetes = Some(Kubernetes {
-                config_context: Some(location.place),
-                ..Kubernetes::default()
-            });
             model.helm = Some(Helm {
                 namespace: location.namespace,
                 create_namespace: Some(true),
                 release: Some(location.name),
                 ..Helm::default()
+            });
+        }
+        Mode::Manifest => {
+            model.manifest = Some(Manifest {
+                namespace: location.namespace,
+                create_namespace: Some(true),
+                force_conflicts: Some(false),
             });
         }
         Mode::Docker => {
@@ -220,11 +234,23 @@ pub(super) async fn complete(
     // Each keeps all that it has found until its end: boxed, not on everybody's stack.
     if state.helm.is_some() {
         Box::pin(release::complete(state, provider, stop)).await
+    } else if state.manifest.is_some() {
+        Box::pin(manifest::complete(state, provider, stop)).await
     } else if state.docker.is_some() {
         Box::pin(docker::complete(state, provider, stop)).await
     } else {
         Box::pin(host::complete(state, provider, stop)).await
     }
+}
+
+/// A state that can be looked with: the settings are not known yet, but any do, because only the place counts.
+fn probe(state: &Model) -> Model {
+    let mut probe = state.clone();
+    probe.account_id.get_or_insert_with(|| "unknown".to_owned());
+    probe
+        .manager_url
+        .get_or_insert_with(|| "https://unknown.invalid".to_owned());
+    probe
 }
 
 async fn finish(
@@ -257,6 +283,7 @@ mod tests {
         for id in [
             "helm/minikube/ns/team-a",
             "helm/arn:aws:eks:x:1:cluster/prod/ns/team-a",
+            "manifest/arn:aws:eks:x:1:cluster/prod/ns/team-a",
             "docker/localhost/team-a",
             "docker/unix:///run/docker.sock/team-a",
             "docker/ssh://root@build-1:22/team-a",

@@ -1,6 +1,5 @@
 //! What a release in a cluster was installed with.
 
-use delegate_core::config::DEFAULT_HTTP_PORT;
 use serde_json::Value as Json;
 
 use tokio_util::sync::CancellationToken;
@@ -8,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::super::model::{Model, Resources};
 use super::super::place;
 use super::super::spec::{self, TOKEN_VERSION, TokenFrom, spec};
-use super::{finish, same_url};
+use super::{finish, probe, same_url};
 use crate::data::ProviderData;
 use crate::framework::prelude::*;
 use crate::install::helm;
@@ -18,20 +17,14 @@ pub(super) async fn complete(
     provider: &ProviderData,
     stop: &CancellationToken,
 ) -> Result<ReadOutcome<Model>, Diagnostics> {
-    // The settings are not known yet; any do for looking, because only the place counts.
-    let mut probe = state.clone();
-    probe.account_id.get_or_insert_with(|| "unknown".to_owned());
-    probe
-        .manager_url
-        .get_or_insert_with(|| "https://unknown.invalid".to_owned());
-    let found = spec(&probe, TokenFrom::Installed, provider)?;
+    let found = spec(&probe(&state), TokenFrom::Installed, provider)?;
     let place = place::reach(&found, provider, stop).await?;
     let (place::Place::Helm(release), spec::Spec::Helm(spec, _)) = (&place, &found) else {
         return Ok(ReadOutcome::Gone);
     };
-    let seen = helm::observe(release.cluster(), spec, DEFAULT_HTTP_PORT)
+    let seen = helm::observe(release.cluster(), spec)
         .await
-        .map_err(|error| place::told(&error))?;
+        .map_err(|error| place::told_of_helm(&error))?;
     let Some((seen, record)) = seen.and_then(|mut seen| seen.record.take().map(|record| (seen, record)))
     else {
         return Ok(ReadOutcome::Gone);

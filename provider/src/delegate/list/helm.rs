@@ -1,8 +1,9 @@
-//! Delegates that are Helm releases of a cluster.
+//! Delegates of a cluster: Helm releases, and those that are plain objects of this provider.
 //!
-//! They are found by their Deployments, with one request and without reading a Secret: Helm marks every object it makes,
-//! and both charts, ours and the official one, mark those of a delegate.
+//! They are found by their Deployments, with one request and without reading a Secret: Helm and this provider mark every object
+//! they make, and both charts, ours and the official one, mark those of a delegate.
 
+use delegate_core::install::kubernetes::MANAGED_BY_LABEL;
 use kube::api::DynamicObject;
 
 use super::Found;
@@ -10,10 +11,11 @@ use crate::data::ProviderData;
 use crate::delegate::model::Kubernetes;
 use crate::delegate::{place, spec};
 use crate::framework::diagnostics::Diagnostics;
+use crate::install::cluster::FIELD_MANAGER;
 use crate::install::helm::HelmError;
 
-/// What the Deployment of a delegate's release carries.
-const LABELS: &str = "app.kubernetes.io/managed-by=Helm,harness.io/name";
+/// What the Deployment of a delegate carries.
+const LABELS: &str = "app.kubernetes.io/managed-by in (Helm,terraform-provider-harness),harness.io/name";
 
 /// Where Helm writes the name of the release.
 const RELEASE: &str = "meta.helm.sh/release-name";
@@ -26,7 +28,7 @@ pub(super) async fn find(
     kubernetes: Option<&Kubernetes>,
     provider: &ProviderData,
 ) -> Result<Vec<Found>, Diagnostics> {
-    let told = |error| place::told(&HelmError::Cluster(error));
+    let told = |error| place::told_of_helm(&HelmError::Cluster(error));
     let target = spec::target(kubernetes, provider);
     let cluster = provider.connections.to(&target).await.map_err(told)?;
     let kind = ("apps/v1", "Deployment");
@@ -37,12 +39,30 @@ pub(super) async fn find(
     let mut found: Vec<Found> = deployments
         .map_err(told)?
         .iter()
-        .filter_map(|deployment| release(deployment, cluster.context()))
+        .filter_map(|deployment| {
+            release(deployment, cluster.context()).or_else(|| plain(deployment, cluster.context()))
+        })
         .collect();
     // A release may have several.
     found.sort_by(|a, b| a.id.cmp(&b.id));
     found.dedup_by(|a, b| a.id == b.id);
     Ok(found)
+}
+
+/// One without Helm has the delegate's name.
+fn plain(deployment: &DynamicObject, context: &str) -> Option<Found> {
+    let labels = deployment.metadata.labels.as_ref()?;
+    labels
+        .get(MANAGED_BY_LABEL)
+        .filter(|maker| *maker == FIELD_MANAGER)?;
+    let (name, namespace) = (
+        deployment.metadata.name.as_ref()?,
+        deployment.metadata.namespace.as_ref()?,
+    );
+    Some(Found {
+        id: format!("manifest/{context}/{namespace}/{name}"),
+        display_name: format!("{name} in {namespace}"),
+    })
 }
 
 fn release(deployment: &DynamicObject, context: &str) -> Option<Found> {

@@ -4,20 +4,19 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, Seen};
+use super::cluster::{Reached, address, summary};
+use super::{Failure, Seen, tag_of, waited};
 use crate::data::ProviderData;
 use crate::delegate::spec::WaitFor;
 use crate::framework::diagnostics::{Diagnostic, Diagnostics};
-use crate::install::cluster::{ClusterError, Connection, Target};
-use crate::install::helm::{self, HelmError, HelmSpec, Observed, WaitError};
-use delegate_core::config::DEFAULT_HTTP_PORT;
+use crate::install::cluster::{Connection, Target};
+use crate::install::helm::{self, HelmError, HelmSpec, Observed};
 
 /// A namespace of a cluster that has answered.
 pub(crate) struct HelmPlace<'a> {
     spec: &'a HelmSpec,
     provider: &'a ProviderData,
-    cluster: Connection,
-    pub(super) target_id: String,
+    pub(super) reached: Reached,
 }
 
 impl<'a> HelmPlace<'a> {
@@ -26,34 +25,20 @@ impl<'a> HelmPlace<'a> {
         target: &Target,
         provider: &'a ProviderData,
     ) -> Result<Self, Diagnostics> {
-        let cluster = provider
-            .connections
-            .to(target)
-            .await
-            .map_err(|error| told(&error.into()))?;
-        let target_id = cluster.id().await.map_err(|error| told(&error.into()))?;
+        let reached = Reached::at(target, provider).await?;
         Ok(Self {
             spec,
             provider,
-            cluster,
-            target_id,
+            reached,
         })
     }
 
     pub(super) fn import_id(&self) -> String {
         format!(
             "helm/{}/{}/{}",
-            self.cluster.context(),
-            self.spec.namespace,
+            self.cluster().context(),
+            self.spec.delegate.namespace,
             self.spec.release
-        )
-    }
-
-    pub(super) fn whereabouts(&self) -> String {
-        format!(
-            " (context {:?}, {})",
-            self.cluster.context(),
-            self.cluster.server()
         )
     }
 
@@ -63,17 +48,17 @@ impl<'a> HelmPlace<'a> {
 
     /// The cluster, for whoever looks further.
     pub(in crate::delegate) fn cluster(&self) -> &Connection {
-        &self.cluster
+        &self.reached.cluster
     }
 
     pub(super) async fn observe(&self) -> Result<Option<Seen>, Diagnostics> {
-        let seen = helm::observe(&self.cluster, self.spec, self.port())
+        let seen = helm::observe(self.cluster(), self.spec)
             .await
             .map_err(|error| told(&error))?;
         Ok(seen.map(|seen| Seen {
-            connected: seen.connected(),
-            ready_replicas: seen.ready_replicas,
-            rolled_out: seen.is_ready(),
+            connected: seen.workload.connected(),
+            ready_replicas: seen.workload.ready_replicas,
+            rolled_out: seen.workload.is_ready(),
             version: version(&seen),
             drift: seen.drift,
             secret_revision: seen.secret_revision,
@@ -89,7 +74,7 @@ impl<'a> HelmPlace<'a> {
     ) -> Result<Diagnostics, Failure> {
         let before = |error: HelmError| Failure::Before(told(&error));
         let helm = self.provider.helm(stop).await.map_err(before)?;
-        let ready = helm::prepare(&self.cluster, helm, self.spec, create, stop)
+        let ready = helm::prepare(self.cluster(), helm, self.spec, create, stop)
             .await
             .map_err(before)?;
         let mut said = Diagnostics::new();
@@ -102,7 +87,7 @@ impl<'a> HelmPlace<'a> {
             );
             said.push(Diagnostic::warning("The token is still in the Helm release", text).at("helm"));
         }
-        helm::install(&self.cluster, helm, self.spec, ready, stop)
+        helm::install(self.cluster(), helm, self.spec, ready, stop)
             .await
             .map_err(|error| Failure::Midway(told(&error)))?;
         Ok(said)
@@ -110,7 +95,7 @@ impl<'a> HelmPlace<'a> {
 
     /// Writes down that a Terraform state has the release; when that fails, the next look at it tries again.
     pub(super) fn claim(&self) -> BoxFuture<'static, ()> {
-        let (cluster, spec) = (self.cluster.clone(), self.spec.clone());
+        let (cluster, spec) = (self.cluster().clone(), self.spec.clone());
         async move {
             if let Err(error) = helm::complete(&cluster, &spec).await {
                 tracing::debug!(%error, "cannot write down that a state has the release");
@@ -120,35 +105,16 @@ impl<'a> HelmPlace<'a> {
     }
 
     pub(super) async fn wait(&self, wait: WaitFor, stop: &CancellationToken) -> Result<(), Diagnostics> {
-        let (port, until, limit) = (self.port(), wait.until, wait.limit);
-        match helm::wait(&self.cluster, self.spec, port, until, limit, stop).await {
-            Ok(_) => Ok(()),
-            Err(WaitError::Helm(error)) => Err(told(&error)),
-            Err(WaitError::Stopped) => Err(Diagnostics::error("Interrupted", WaitError::Stopped.to_string())),
-            Err(WaitError::TimedOut(text)) => Err(Diagnostic::error(
-                "The delegate did not become what was asked for",
-                text,
-            )
-            .at("wait")
-            .into()),
-        }
+        helm::wait(self.cluster(), self.spec, wait.until, wait.limit, stop)
+            .await
+            .map_err(|error| waited(&error, told))
     }
 
     pub(super) async fn remove(&self, stop: &CancellationToken) -> Result<(), Diagnostics> {
         let helm = self.provider.helm(stop).await.map_err(|error| told(&error))?;
-        helm::uninstall(&self.cluster, helm, self.spec, stop)
+        helm::uninstall(self.cluster(), helm, self.spec, stop)
             .await
             .map_err(|error| told(&error))
-    }
-
-    /// Port of health and metrics in the pods.
-    fn port(&self) -> u16 {
-        let given = self
-            .spec
-            .env
-            .get("DELEGATE_HTTP_PORT")
-            .and_then(|port| port.parse().ok());
-        given.unwrap_or(DEFAULT_HTTP_PORT)
     }
 }
 
@@ -177,26 +143,18 @@ pub(super) fn remarks(spec: &HelmSpec) -> Diagnostics {
 
 /// Where a release is: its name, and that of its delegate, are each there once.
 pub(super) fn addresses(cluster: &str, spec: &HelmSpec) -> Vec<String> {
-    let place = format!("{cluster} {}", spec.namespace);
-    vec![
-        format!("{place} release {}", spec.release),
-        format!("{place} delegate {}", spec.config.name),
-    ]
+    let release = format!("{cluster} {} release {}", spec.delegate.namespace, spec.release);
+    vec![release, address(cluster, &spec.delegate)]
 }
 
 /// The version of what runs: the tag of its image, else what the chart says.
 pub(in crate::delegate) fn version(seen: &Observed) -> Option<String> {
-    let tag = seen
-        .image
-        .as_deref()
-        .and_then(|image| image.rsplit('/').next())
-        .and_then(|name| name.split_once(':'));
+    let tag = seen.workload.image.as_deref().and_then(tag_of);
     let app = seen
         .record
         .as_ref()
         .map(|record| &record.chart.metadata.app_version);
-    tag.map(|(_, tag)| tag)
-        .or(app.map(String::as_str).filter(|app| !app.is_empty()))
+    tag.or(app.map(String::as_str).filter(|app| !app.is_empty()))
         .map(str::to_owned)
 }
 
@@ -213,11 +171,7 @@ pub(in crate::delegate) fn told(error: &HelmError) -> Diagnostics {
         HelmError::NoNamespace(_) => ("No such namespace", "helm.namespace"),
         HelmError::Foreign { .. } => ("The release exists already", "helm.release"),
         HelmError::Busy { .. } => ("The release is being changed", "helm.release"),
-        HelmError::Cluster(ClusterError::Target(_)) => ("The cluster cannot be used", "kubernetes"),
-        HelmError::Cluster(ClusterError::Unreachable { .. }) => {
-            ("The cluster cannot be reached", "kubernetes")
-        }
-        HelmError::Cluster(ClusterError::Refused { .. }) => ("The cluster refused", "kubernetes"),
+        HelmError::Cluster(error) => (summary(error), "kubernetes"),
     };
     Diagnostic::from_error(summary, error, "").at(path).into()
 }

@@ -11,8 +11,8 @@ use super::{Failure, Seen, interrupted};
 use crate::data::ProviderData;
 use crate::delegate::spec::{HostWish, WaitFor};
 use crate::framework::diagnostics::{Diagnostic, Diagnostics};
-use crate::install::helm::Until;
 use crate::install::host::{Facts, Machine, MachineError};
+use crate::install::kubernetes::Until;
 use crate::install::ssh::SshError;
 
 /// Between two looks at a delegate on this machine, which is ready within milliseconds.

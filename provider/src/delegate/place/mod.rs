@@ -3,12 +3,15 @@
 //! A [`Place`] is a [`Spec`] whose place has answered: its identity is known. It forwards to the installer of its mode
 //! and turns what that says into what Terraform shows.
 
+mod cluster;
 mod docker;
 mod helm;
 mod host;
+mod manifest;
 
-pub(super) use helm::told;
+pub(super) use helm::told as told_of_helm;
 pub(super) use host::told as told_of_machine;
+pub(super) use manifest::told as told_of_manifest;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -20,7 +23,7 @@ use super::spec::{Spec, WaitFor};
 use crate::data::ProviderData;
 use crate::framework::diagnostics::{Diagnostic, Diagnostics};
 use crate::framework::value::Field;
-use crate::install::helm::Until;
+use crate::install::kubernetes::{Until, WaitError};
 
 /// Why an installation failed, and whether it had begun.
 #[derive(Debug)]
@@ -80,6 +83,8 @@ impl Seen {
 pub(super) enum Place<'a> {
     /// A namespace of a cluster.
     Helm(helm::HelmPlace<'a>),
+    /// A namespace of a cluster, without Helm.
+    Manifest(manifest::ManifestPlace<'a>),
     /// A Docker engine.
     Docker(docker::DockerPlace<'a>),
     /// A machine.
@@ -99,6 +104,9 @@ pub(super) async fn reach<'a>(
         Spec::Helm(spec, target) => helm::HelmPlace::reach(spec, target, provider)
             .await
             .map(Place::Helm),
+        Spec::Manifest(spec, target) => manifest::ManifestPlace::reach(spec, target, provider)
+            .await
+            .map(Place::Manifest),
         Spec::Docker(spec, target) => docker::DockerPlace::reach(spec, target, provider)
             .await
             .map(Place::Docker),
@@ -112,11 +120,15 @@ pub(super) async fn reach<'a>(
 /// Two delegates that share one of them are the same.
 pub(super) fn addresses(spec: &Spec) -> Vec<String> {
     match spec {
-        Spec::Helm(spec, target) => match target.address() {
-            Some(cluster) => helm::addresses(&cluster, spec),
-            // Without a kubeconfig that can be read there is no telling yet.
-            None => Vec::new(),
-        },
+        // Without a kubeconfig that can be read there is no telling yet.
+        Spec::Helm(spec, target) => target
+            .address()
+            .map(|cluster| helm::addresses(&cluster, spec))
+            .unwrap_or_default(),
+        Spec::Manifest(spec, target) => target
+            .address()
+            .map(|cluster| manifest::addresses(&cluster, spec))
+            .unwrap_or_default(),
         Spec::Docker(spec, target) => docker::addresses(target, spec),
         Spec::Host(wish) => host::planned_addresses(wish),
     }
@@ -126,7 +138,7 @@ pub(super) fn addresses(spec: &Spec) -> Vec<String> {
 pub(super) fn remarks(spec: &Spec) -> Diagnostics {
     match spec {
         Spec::Helm(spec, _) => helm::remarks(spec),
-        Spec::Docker(..) | Spec::Host(_) => Diagnostics::new(),
+        Spec::Manifest(..) | Spec::Docker(..) | Spec::Host(_) => Diagnostics::new(),
     }
 }
 
@@ -141,6 +153,8 @@ pub(super) async fn check(
 ) -> Result<(), Diagnostics> {
     match spec {
         Spec::Helm(spec, _) => helm::check(spec, provider, stop).await,
+        // The objects are made of settings that were validated; whether they are taken, only the cluster knows.
+        Spec::Manifest(..) => Ok(()),
         Spec::Docker(spec, _) => docker::check(spec, provider),
         Spec::Host(wish) => host::check(wish),
     }
@@ -150,7 +164,8 @@ impl Place<'_> {
     /// Identity of the place.
     pub(super) fn target_id(&self) -> String {
         match self {
-            Self::Helm(place) => place.target_id.clone(),
+            Self::Helm(place) => place.reached.target_id.clone(),
+            Self::Manifest(place) => place.reached.target_id.clone(),
             Self::Docker(place) => place.target_id.clone(),
             Self::Host(place) => place.target_id(),
         }
@@ -160,6 +175,7 @@ impl Place<'_> {
     pub(super) fn import_id(&self) -> String {
         match self {
             Self::Helm(place) => place.import_id(),
+            Self::Manifest(place) => place.import_id(),
             Self::Docker(place) => place.import_id(),
             Self::Host(place) => place.import_id(),
         }
@@ -168,7 +184,8 @@ impl Place<'_> {
     /// Like [`addresses`], of a place that has answered: the same cluster by another name is the same.
     pub(super) fn addresses(&self) -> Vec<String> {
         match self {
-            Self::Helm(place) => helm::addresses(&place.target_id, place.spec()),
+            Self::Helm(place) => helm::addresses(&place.reached.target_id, place.spec()),
+            Self::Manifest(place) => place.addresses(),
             Self::Docker(place) => place.addresses(),
             Self::Host(place) => place.addresses(),
         }
@@ -192,7 +209,8 @@ impl Place<'_> {
                  good, remove the resource from the state (terraform state rm) and apply again.",
                 state.name,
                 match self {
-                    Self::Helm(place) => place.whereabouts(),
+                    Self::Helm(place) => place.reached.whereabouts(),
+                    Self::Manifest(place) => place.reached.whereabouts(),
                     Self::Docker(place) => place.whereabouts(),
                     Self::Host(place) => place.whereabouts(),
                 }
@@ -213,6 +231,7 @@ impl Place<'_> {
     pub(super) fn claim(&self) -> Option<BoxFuture<'static, ()>> {
         match self {
             Self::Helm(place) => Some(place.claim()),
+            Self::Manifest(place) => Some(place.claim()),
             Self::Docker(place) => Some(place.claim()),
             Self::Host(_) => None,
         }
@@ -225,6 +244,7 @@ impl Place<'_> {
     pub(super) async fn observe(&self, stop: &CancellationToken) -> Result<Option<Seen>, Diagnostics> {
         match self {
             Self::Helm(place) => place.observe().await,
+            Self::Manifest(place) => place.observe().await,
             Self::Docker(place) => place.observe().await,
             Self::Host(place) => place.observe(stop).await,
         }
@@ -243,6 +263,10 @@ impl Place<'_> {
         let work = async {
             match self {
                 Self::Helm(place) => place.install(create, stop).await,
+                Self::Manifest(place) => {
+                    let done = place.install(create, stop).await;
+                    done.map(|()| Diagnostics::new())
+                }
                 Self::Docker(place) => place.install(create, stop).await.map(|()| Diagnostics::new()),
                 // What drains is left to drain; the thread that waits for it ends with the process.
                 Self::Host(place) => tokio::select! {
@@ -264,6 +288,7 @@ impl Place<'_> {
     pub(super) async fn wait(&self, wait: WaitFor, stop: &CancellationToken) -> Result<(), Diagnostics> {
         match self {
             Self::Helm(place) => place.wait(wait, stop).await,
+            Self::Manifest(place) => place.wait(wait, stop).await,
             Self::Docker(place) => place.wait(wait, stop).await,
             Self::Host(place) => place.wait(wait, stop).await,
         }
@@ -277,6 +302,7 @@ impl Place<'_> {
         let work = async {
             match self {
                 Self::Helm(place) => place.remove(stop).await,
+                Self::Manifest(place) => place.remove(stop).await,
                 Self::Docker(place) => place.remove(limit, stop).await,
                 Self::Host(place) => tokio::select! {
                     result = place.remove(limit, stop) => result,
@@ -322,6 +348,27 @@ pub(super) fn another_place(text: String) -> Diagnostics {
     Diagnostic::error("This is another place", text)
         .at("target_id")
         .into()
+}
+
+/// The tag of an image reference.
+fn tag_of(image: &str) -> Option<&str> {
+    image.rsplit('/').next()?.split_once(':').map(|(_, tag)| tag)
+}
+
+/// Why a wait in a cluster ended without success.
+fn waited<E>(error: &WaitError<E>, told: impl Fn(&E) -> Diagnostics) -> Diagnostics
+where
+    WaitError<E>: std::fmt::Display,
+{
+    match error {
+        WaitError::Looking(error) => told(error),
+        WaitError::Stopped => Diagnostics::error("Interrupted", error.to_string()),
+        WaitError::TimedOut(text) => {
+            Diagnostic::error("The delegate did not become what was asked for", text.clone())
+                .at("wait")
+                .into()
+        }
+    }
 }
 
 fn interrupted(what: &str) -> Diagnostics {

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-pub(super) fn parses<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<(), String> {
+pub(in crate::delegate) fn parses<T: std::str::FromStr<Err: std::fmt::Display>>(
+    text: &str,
+) -> Result<(), String> {
     text.parse::<T>()
         .map(|_| ())
         .map_err(|problem| format!("The value {problem}."))
 }
 
-pub(super) fn is_url(text: &str) -> Result<(), String> {
+pub(in crate::delegate) fn is_url(text: &str) -> Result<(), String> {
     match text.parse::<url::Url>() {
         Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(()),
         _ => Err("Must be a URL, for example https://app.harness.io.".to_owned()),
@@ -25,7 +27,7 @@ pub(super) fn is_absolute(text: &str) -> Result<(), String> {
     }
 }
 
-pub(super) fn is_label(text: &str) -> Result<(), String> {
+pub(in crate::delegate) fn is_label(text: &str) -> Result<(), String> {
     let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let edge = |c: char| inner(c) && c != '-';
     if text.len() <= 63 && text.starts_with(edge) && text.ends_with(edge) && text.chars().all(inner) {

@@ -6,7 +6,7 @@ mod settings;
 mod token;
 
 pub(super) use checks::duration;
-use checks::{is_url, parses};
+pub(super) use checks::{is_label, is_url, parses};
 use delegate_core::config::{AccountId, DelegateName};
 pub(super) use places::kubernetes;
 
@@ -20,7 +20,7 @@ pub(super) const DEFAULT_NAMESPACE: &str = "harness-delegate-ng";
 pub(super) fn schema() -> Schema {
     let schema = Schema::new(0).describe(
         "Installs a delegate and proves that it works: the apply ends when the delegate says that it is connected to its \
-         manager.\n\nExactly one of `helm`, `docker` and `host` says where it goes; `{}` takes every default.",
+         manager.\n\nExactly one of `helm`, `manifest`, `docker` and `host` says where it goes; `{}` takes every default.",
     );
     let schema = identity(schema);
     let schema = token::arguments(schema);
@@ -60,7 +60,10 @@ fn computed(schema: Schema) -> Schema {
             Attribute::string()
                 .computed()
                 .use_state_for_unknown()
-                .describe("`helm/<context>/<namespace>/<release>`, `docker/<host>/<container>` or `host/<machine>/<name>`, with the machine `localhost` or `[user@]host[:port]`."),
+                .describe(
+                    "`helm/<context>/<namespace>/<release>`, `manifest/<context>/<namespace>/<name>`, `docker/<host>/<container>` or \
+                     `host/<machine>/<name>`, with the machine `localhost` or `[user@]host[:port]`.",
+                ),
         )
         .attribute(
             "target_id",

@@ -47,7 +47,8 @@ pub(super) fn arguments(schema: Schema) -> Schema {
     let mtls = Object::new()
         .attribute(
             "secret_name",
-            Attribute::string().describe("Secret with `client.crt` and `client.key`; with `helm`."),
+            Attribute::string()
+                .describe("Secret with `client.crt` and `client.key`; with `helm` and `manifest`."),
         )
         .attribute(
             "certificate_file",
@@ -63,7 +64,7 @@ pub(super) fn arguments(schema: Schema) -> Schema {
     let ca_bundle = Object::new()
         .attribute(
             "secret_name",
-            Attribute::string().describe("Secret whose files are trusted; with `helm`."),
+            Attribute::string().describe("Secret whose files are trusted; with `helm` and `manifest`."),
         )
         .attribute(
             "directory",
@@ -82,23 +83,25 @@ pub(super) fn arguments(schema: Schema) -> Schema {
         .attribute("description", Attribute::string().describe("Description, shown by the manager."))
         .attribute(
             "replicas",
-            Attribute::number().validate(Validator::between(0, 1000)).describe("Pods; 1 when absent. With `helm` only."),
+            Attribute::number().validate(Validator::between(0, 1000)).describe("Pods; 1 when absent. With `helm` and `manifest`."),
         )
         .attribute(
             "image",
             Attribute::string()
                 .validate(Validator::length(1, 512))
-                .describe("Image of the delegate; when absent the chart's own, or with `docker` one made of the program beside the provider. With \
-                     `helm` and `docker` only."),
+                .describe(
+                    "Image of the delegate; when absent the chart's own, or with `docker` one made of the program beside the provider. With \
+                     `helm`, `manifest` and `docker` only.",
+                ),
         )
         .attribute(
             "permissions",
             Attribute::string().validate(Validator::length(1, 253)).describe(
                 "What the delegate may do in the cluster: `CLUSTER_ADMIN`, `CLUSTER_VIEWER`, `NAMESPACE_ADMIN`, or the name of a \
-                 Role in its namespace. The chart's default when absent. With `helm` only.",
+                 Role in its namespace. The chart's default, or `NAMESPACE_ADMIN`, when absent. With `helm` and `manifest`.",
             ),
         )
-        .attribute("resources", Attribute::object(resources).describe("Resources of the container. With `helm` only."))
+        .attribute("resources", Attribute::object(resources).describe("Resources of the container. With `helm` and `manifest`."))
         .attribute(
             "env",
             Attribute::map(Type::String)

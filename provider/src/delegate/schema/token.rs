@@ -1,12 +1,10 @@
 //! Arguments that give the token: exactly one of four.
 
 use delegate_core::config::DelegateToken;
+use delegate_core::install::kubernetes::TOKEN_KEY;
 
 use super::checks::{is_absolute, parses};
 use crate::framework::schema::{Attribute, Object, Rule, Schema, Validator};
-
-/// Key under which both charts read the token from a Secret.
-const TOKEN_KEY: &str = "DELEGATE_TOKEN";
 
 pub(super) fn arguments(schema: Schema) -> Schema {
     let secret = Object::new()
@@ -14,14 +12,14 @@ pub(super) fn arguments(schema: Schema) -> Schema {
             "name",
             Attribute::string()
                 .required()
-                .describe("Name of the Secret, in the release's namespace."),
+                .describe("Name of the Secret, in the delegate's namespace."),
         )
         .attribute(
             "key",
             Attribute::string()
                 .validate(Validator::one_of([TOKEN_KEY]))
                 .describe(
-                    "Key of the token in it. The charts read `DELEGATE_TOKEN`, so it can be nothing else.",
+                    "Key of the token in it. The pods read `DELEGATE_TOKEN`, so it can be nothing else.",
                 ),
         );
     schema
@@ -49,7 +47,7 @@ pub(super) fn arguments(schema: Schema) -> Schema {
         )
         .attribute(
             "token_secret",
-            Attribute::object(secret).describe("A Kubernetes Secret of yours that holds the token. With `helm` only."),
+            Attribute::object(secret).describe("A Kubernetes Secret of yours that holds the token. With `helm` and `manifest`."),
         )
         .attribute(
             "token_file",
@@ -59,6 +57,6 @@ pub(super) fn arguments(schema: Schema) -> Schema {
                      container's user may read. With `docker` and `host` only."),
         )
         .rule(Rule::exactly_one_of(["token_wo", "token", "token_secret", "token_file"]))
-        .rule(Rule::required_with("token_secret", ["helm"]))
-        .rule(Rule::conflicts_with("token_file", ["helm"]))
+        .rule(Rule::conflicts_with("token_secret", ["docker", "host"]))
+        .rule(Rule::conflicts_with("token_file", ["helm", "manifest"]))
 }

@@ -1,15 +1,13 @@
-//! The installation of a Helm release, and the cluster it goes to.
+//! The installation of a Helm release.
 
 use std::collections::BTreeSet;
 
 use delegate_core::config::DelegateConfig;
 
 use super::super::model::{self, Model};
-use super::super::schema::DEFAULT_NAMESPACE;
-use super::{TokenFrom, notes, wait_of};
-use crate::data::ProviderData;
-use crate::framework::diagnostics::{Diagnostic, Diagnostics};
-use crate::install::cluster::{Target, expand_home};
+use super::{TokenFrom, kubernetes, notes, wait_of};
+use crate::framework::diagnostics::Diagnostics;
+use crate::install::cluster::expand_home;
 use crate::install::helm::{Chart, DEFAULT_HISTORY, HelmSpec, Login, Options};
 
 pub(super) fn spec(
@@ -18,14 +16,6 @@ pub(super) fn spec(
     config: DelegateConfig,
     secrets: TokenFrom<'_>,
 ) -> Result<HelmSpec, Diagnostics> {
-    if !config.name.is_dns_label() {
-        return Err(Diagnostic::error(
-            "Invalid delegate name",
-            "With helm, the name names Kubernetes objects: it must have lower-case letters, digits and '-' only.",
-        )
-        .at("name")
-        .into());
-    }
     let chart = match helm.chart.clone() {
         None => Chart::Embedded,
         Some(model::Chart { path: Some(path), .. }) => Chart::Path(expand_home(&path)),
@@ -51,32 +41,14 @@ pub(super) fn spec(
         upgrade_install: helm.upgrade_install.unwrap_or_default(),
     };
     Ok(HelmSpec {
-        namespace: helm
-            .namespace
-            .clone()
-            .unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned()),
+        delegate: kubernetes::delegate(model, helm.namespace.as_ref(), config)?,
         create_namespace: helm.create_namespace.unwrap_or(true),
         release: helm.release.clone().unwrap_or_else(|| model.name.clone()),
         chart,
-        image: model.image.clone(),
-        replicas: model.replicas.unwrap_or(1),
-        permissions: model.permissions.clone(),
-        resources: model
-            .resources
-            .as_ref()
-            .and_then(|resources| serde_json::to_value(resources).ok()),
-        env: model.env.clone().unwrap_or_default(),
-        mtls_secret: model.mtls.as_ref().and_then(|mtls| mtls.secret_name.clone()),
-        ca_secret: model
-            .ca_bundle
-            .as_ref()
-            .and_then(|bundle| bundle.secret_name.clone()),
-        token_secret: model.token_secret.as_ref().map(|secret| secret.name.clone()),
         values: helm.values.clone().unwrap_or_default(),
         given: given(model),
         options,
         notes: notes(model),
-        config,
     })
 }
 
@@ -114,23 +86,4 @@ fn given(model: &Model) -> BTreeSet<&'static str> {
         .into_iter()
         .filter_map(|(name, given)| given.then_some(name))
         .collect()
-}
-
-/// The provider's cluster with the resource's own arguments over it; a resource that names files leaves the provider's
-/// credentials aside, because they belong to another cluster.
-pub(super) fn overridden(provider: &ProviderData) -> impl FnOnce(&model::Kubernetes) -> Target + '_ {
-    |own| {
-        let names_files = own.config_path.is_some() || own.config_paths.is_some();
-        let base = if names_files {
-            Target::default()
-        } else {
-            provider.kubernetes.clone()
-        };
-        Target {
-            config_path: own.config_path.clone().or(base.config_path),
-            config_paths: own.config_paths.clone().or(base.config_paths),
-            config_context: own.config_context.clone().or(base.config_context),
-            ..base
-        }
-    }
 }

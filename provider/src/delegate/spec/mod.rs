@@ -3,6 +3,8 @@
 mod docker;
 mod helm;
 mod host;
+mod kubernetes;
+mod manifest;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,7 +23,9 @@ use crate::data::ProviderData;
 use crate::framework::diagnostics::{Diagnostic, Diagnostics};
 use crate::install::cluster::Target;
 use crate::install::docker::{DockerSpec, Target as DockerTarget};
-use crate::install::helm::{HelmSpec, Until};
+use crate::install::helm::HelmSpec;
+use crate::install::kubernetes::Until;
+use crate::install::manifest::ManifestSpec;
 
 /// Note under which the version of a write-only token is kept beside an installation.
 pub(super) const TOKEN_VERSION: &str = "token-wo-version";
@@ -31,6 +35,8 @@ pub(super) const TOKEN_VERSION: &str = "token-wo-version";
 pub(super) enum Spec {
     /// A Helm release.
     Helm(Box<HelmSpec>, Box<Target>),
+    /// Plain objects of a cluster.
+    Manifest(Box<ManifestSpec>, Box<Target>),
     /// A container of an engine.
     Docker(Box<DockerSpec>, Box<DockerTarget>),
     /// A service of a machine.
@@ -73,6 +79,14 @@ pub(super) fn spec(
             Box::new(target),
         ));
     }
+    if let Some(manifest) = &model.manifest {
+        config.delegate_type = DelegateType::Kubernetes;
+        let target = target(model.kubernetes.as_ref(), provider);
+        return Ok(Spec::Manifest(
+            Box::new(manifest::spec(model, manifest, config)?),
+            Box::new(target),
+        ));
+    }
     if let Some(docker) = &model.docker {
         config.delegate_type = DelegateType::Docker;
         return Ok(Spec::Docker(
@@ -86,7 +100,7 @@ pub(super) fn spec(
 
 /// The cluster that is meant: the provider's, unless another is named.
 pub(super) fn target(kubernetes: Option<&Kubernetes>, provider: &ProviderData) -> Target {
-    kubernetes.map_or_else(|| provider.kubernetes.clone(), helm::overridden(provider))
+    kubernetes.map_or_else(|| provider.kubernetes.clone(), kubernetes::overridden(provider))
 }
 
 /// How far an apply waits.

@@ -5,17 +5,20 @@
 
 mod objects;
 mod pods;
+mod reads;
 mod target;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
-pub use objects::{FIELD_MANAGER, title};
-pub use pods::{PodReport, events_of, pods_of, troubles_of};
+pub use objects::{Apply, FIELD_MANAGER, Freshness, kind_of, name_of, title};
+pub use pods::{PodReport, events_of, pods_of, report_on, troubles_of};
+pub use reads::Listed;
+use reads::Reads;
 pub use target::{Exec, Target, chain, expand_home};
 use tokio::sync::Mutex;
 
@@ -53,6 +56,36 @@ pub enum ClusterError {
         /// HTTP status.
         code: u16,
     },
+    /// Somebody else has set fields that were to be set.
+    #[error("the Kubernetes API server {server} refused to {action}: {}", .fields.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Conflict {
+        /// Address that was asked.
+        server: String,
+        /// What was asked.
+        action: String,
+        /// Which fields, and whose they are.
+        fields: Vec<Owned>,
+    },
+    /// It was asked to stop.
+    #[error("interrupted during {0}")]
+    Stopped(String),
+}
+
+/// A field that somebody else has set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owned {
+    /// Path of the field.
+    pub field: String,
+    /// Field manager that set it.
+    pub owner: String,
+    /// Whether the owner applies it again and again, as opposed to having changed it once.
+    pub applied: bool,
+}
+
+impl std::fmt::Display for Owned {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} is set by {:?}", self.field, self.owner)
+    }
 }
 
 impl ClusterError {
@@ -70,6 +103,9 @@ pub struct Connection {
     context: String,
     kubeconfig: Arc<Kubeconfig>,
     id: Arc<tokio::sync::OnceCell<String>>,
+    reads: Arc<Reads>,
+    /// Namespaces that were there when we last looked, or were made by us.
+    standing: Arc<Mutex<HashSet<String>>>,
 }
 
 impl Connection {
@@ -89,13 +125,15 @@ impl Connection {
         let client = Client::try_from(config).map_err(|error| {
             ClusterError::Target(format!("the kubeconfig cannot be used: {}", chain(&error)))
         })?;
-        let (kubeconfig, id) = (Arc::new(kubeconfig), Arc::default());
+        let kubeconfig = Arc::new(kubeconfig);
         Ok(Self {
             client,
             server: server.trim_end_matches('/').to_owned(),
             context,
             kubeconfig,
-            id,
+            id: Arc::default(),
+            reads: Arc::default(),
+            standing: Arc::default(),
         })
     }
 
@@ -117,6 +155,16 @@ impl Connection {
         serde_saphyr::to_string(&*self.kubeconfig)
             .map(delegate_core::Secret::new)
             .map_err(|error| ClusterError::Target(format!("cannot write a kubeconfig: {error}")))
+    }
+
+    /// Forgets what was read of a namespace that is gone.
+    pub(super) fn forget_namespace(&self, name: &str) {
+        self.reads.forget(name);
+    }
+
+    /// Namespaces that need not be asked for again; held while one of them is made or removed.
+    pub(super) async fn standing_namespaces(&self) -> tokio::sync::MutexGuard<'_, HashSet<String>> {
+        self.standing.lock().await
     }
 
     /// Identity of the cluster: the uid of its `kube-system` namespace. Asked once.
@@ -143,6 +191,13 @@ impl Connection {
         tracing::debug!(action, "asking the API server");
         match tokio::time::timeout(REQUEST_LIMIT, request).await {
             Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(kube::Error::Api(status))) if !conflicts(&status).is_empty() => {
+                Err(ClusterError::Conflict {
+                    server: self.server.clone(),
+                    action: action.to_owned(),
+                    fields: conflicts(&status),
+                })
+            }
             Ok(Err(kube::Error::Api(status))) => Err(ClusterError::Refused {
                 server: self.server.clone(),
                 action: action.to_owned(),
@@ -159,6 +214,26 @@ impl Connection {
             }),
         }
     }
+}
+
+/// The fields of a refused server-side apply that others have set.
+fn conflicts(status: &kube::core::Status) -> Vec<Owned> {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    causes
+        .filter(|cause| cause.reason == "FieldManagerConflict")
+        .map(|cause| {
+            // `conflict with "NAME"`, and ` using VERSION …` when it was an update; a text is all there is.
+            let mut parts = cause.message.splitn(3, '"').skip(1);
+            let owner = parts.next().unwrap_or("somebody").to_owned();
+            let applied = !parts.next().unwrap_or_default().contains(" using ");
+            let field = cause.field.trim_start_matches('.').to_owned();
+            Owned {
+                field,
+                owner,
+                applied,
+            }
+        })
+        .collect()
 }
 
 impl std::fmt::Debug for Connection {

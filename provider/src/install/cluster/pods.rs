@@ -52,7 +52,12 @@ pub async fn pods_of(
             api.list(&params),
         )
         .await?;
-    Ok(join_all(pods.items.iter().map(|pod| report(cluster, namespace, pod, port))).await)
+    Ok(report_on(cluster, namespace, &pods.items, port).await)
+}
+
+/// These pods, each asked whether it is connected.
+pub async fn report_on(cluster: &Connection, namespace: &str, pods: &[Pod], port: u16) -> Vec<PodReport> {
+    join_all(pods.iter().map(|pod| report(cluster, namespace, pod, port))).await
 }
 
 async fn report(cluster: &Connection, namespace: &str, pod: &Pod, port: u16) -> PodReport {

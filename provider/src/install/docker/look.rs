@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::container::{Delivery, NOTE, OWNED};
 use super::{DockerError, DockerSpec, Engine, Engines, container, drift, files, image, install};
 use crate::install::connected::{self, METRICS_PATH};
-use crate::install::helm::Until;
+use crate::install::kubernetes::Until;
 
 /// Between two looks at a container: what it is asked costs the engine a process.
 const LOOK_EVERY: Duration = Duration::from_millis(250);

@@ -71,6 +71,9 @@ pub(super) async fn local(helm: &Helm, chart: &Chart, stop: &CancellationToken) 
     }
 }
 
+/// Annotation of our Secret: digest of the chart of this machine that was installed.
+pub(super) const DIGEST: &str = "harness-delegate/chart-digest";
+
 /// What tells one content of a chart of this machine from another; `None` for one that is named by its version, or that
 /// cannot be read now.
 pub(super) async fn digest(chart: &Chart) -> Option<String> {

@@ -9,19 +9,17 @@
 
 mod chart;
 mod error;
-mod manifest;
 mod observe;
 mod program;
 mod recovery;
 mod release;
 mod rights;
-mod secret;
 mod spec;
 mod takeover;
 mod values;
-mod wait;
 
-use aws_lc_rs::digest;
+use std::time::Duration;
+
 pub use error::HelmError;
 pub use observe::{Observed, observe};
 pub use program::Helm;
@@ -31,9 +29,10 @@ pub use spec::{Chart, DEFAULT_HISTORY, HelmSpec, Login, Options};
 use tokio_util::sync::CancellationToken;
 use values::Delivery;
 pub use values::overridden;
-pub use wait::{Until, WaitError, wait};
 
 use super::cluster::Connection;
+use super::kubernetes::secret::{self, Intent};
+use super::kubernetes::{self, Until, WaitError, difference, namespace, until_no_pod};
 
 /// Checks what can be checked before anything is changed: the program, the values, the chart.
 ///
@@ -49,14 +48,11 @@ async fn rendered(
     spec: &HelmSpec,
     stop: &CancellationToken,
 ) -> Result<(chart::Local, Vec<Value>), HelmError> {
-    let delivery = Delivery::Secret {
-        name: &secret::name(spec),
-        revision: "unknown",
-    };
+    let delivery = Delivery::Secret { revision: "unknown" };
     let values = values::values(spec, delivery).map_err(HelmError::Values)?;
     let chart = chart::local(helm, &spec.chart, stop).await?;
     let text = helm.render(spec, &chart, &values, stop).await?;
-    let objects = manifest::objects(&text).map_err(HelmError::Values)?;
+    let objects = difference::objects(&text).map_err(HelmError::Values)?;
     Ok((chart, objects))
 }
 
@@ -73,19 +69,19 @@ pub async fn prepare(
     stop: &CancellationToken,
 ) -> Result<Prepared, HelmError> {
     let (chart, objects) = rendered(helm, spec, stop).await?;
-    let history = release::history(cluster, &spec.namespace, &spec.release).await?;
-    let held = secret::read(cluster, spec).await?;
-    let may_take = !create || spec.options.takes_over() || recovery::is_unfinished(&held);
+    let history = release::history(cluster, spec.namespace(), &spec.release).await?;
+    let held = secret::read(cluster, spec.home()).await?;
+    let may_take = !create || spec.options.takes_over() || held.is_unfinished();
     if !history.is_empty() && !may_take {
         return Err(HelmError::Foreign {
             release: spec.release.clone(),
-            namespace: spec.namespace.clone(),
+            namespace: spec.namespace().to_owned(),
             context: cluster.context().to_owned(),
         });
     }
     recovery::nobody_is_at_it(spec, &history, &held)?;
-    if !spec.create_namespace && cluster.namespace(&spec.namespace).await?.is_none() {
-        return Err(HelmError::NoNamespace(spec.namespace.clone()));
+    if !spec.create_namespace && !namespace::exists(cluster, spec.namespace(), stop).await? {
+        return Err(HelmError::NoNamespace(spec.namespace().to_owned()));
     }
     let kept = takeover::keeps_its_token(cluster, spec, history.last(), &held).await?;
     Ok(Prepared {
@@ -134,16 +130,20 @@ pub async fn install(
         .last()
         .map(|record| record.config.clone())
         .unwrap_or_default();
-    secret::ensure_namespace(cluster, spec, stop).await?;
+    namespace::ensure(cluster, spec.home(), stop).await?;
     let operation = recovery::recover(cluster, helm, spec, history, stop).await?;
-    let intent = secret::Intent {
+    let digest = chart::digest(&spec.chart).await;
+    let mut further: Vec<_> = digest.map(|digest| (chart::DIGEST, digest)).into_iter().collect();
+    further.extend(kept.then(takeover::kept));
+    let wanted = secret::wanted(cluster, spec.home()).await?;
+    let revision = wanted.revision.clone();
+    let intent = Intent {
         operation,
-        kept,
-        chart: chart::digest(&spec.chart).await,
+        known: false,
+        further: &further,
     };
-    let revision = secret::apply(cluster, spec, &intent).await?;
-    let name = secret::name(spec);
-    let delivery = Delivery::of(kept.then_some(&found), &name, &revision);
+    secret::apply(cluster, spec.home(), wanted, intent).await?;
+    let delivery = Delivery::of(kept.then_some(&found), &revision);
     let values = values::values(spec, delivery).map_err(HelmError::Values)?;
     rights::release_bindings(cluster, spec, &objects).await?;
     helm.upgrade(cluster, spec, &chart, &values, stop).await
@@ -155,7 +155,22 @@ pub async fn install(
 /// # Errors
 /// When the cluster refuses.
 pub async fn complete(cluster: &Connection, spec: &HelmSpec) -> Result<(), HelmError> {
-    secret::complete(cluster, spec).await
+    Ok(secret::complete(cluster, spec.home()).await?)
+}
+
+/// Waits until the release is as far as asked.
+///
+/// # Errors
+/// When the time is over, with the reason as far as it can be found; when it was asked to stop.
+pub async fn wait(
+    cluster: &Connection,
+    spec: &HelmSpec,
+    until: Until,
+    limit: Duration,
+    stop: &CancellationToken,
+) -> Result<(), WaitError<HelmError>> {
+    let look = || async { Ok(observe(cluster, spec).await?.map(|seen| seen.workload)) };
+    kubernetes::wait(cluster, &spec.delegate, until, limit, stop, look).await
 }
 
 /// Removes the release and what was made for it; fine when there is none.
@@ -168,31 +183,18 @@ pub async fn uninstall(
     spec: &HelmSpec,
     stop: &CancellationToken,
 ) -> Result<(), HelmError> {
-    let selector = match release::history(cluster, &spec.namespace, &spec.release)
+    let selector = match release::history(cluster, spec.namespace(), &spec.release)
         .await?
         .last()
     {
         Some(record) => observe::selector_of(cluster, spec, record).await?,
         None => None,
     };
-    helm.uninstall(cluster, &spec.namespace, &spec.release, stop)
+    helm.uninstall(cluster, spec.namespace(), &spec.release, stop)
         .await?;
     if let Some(selector) = selector {
-        wait::until_no_pod(cluster, &spec.namespace, &selector, stop).await?;
+        until_no_pod(cluster, spec.namespace(), &selector, stop).await?;
     }
     // Last of all: while it is there, an interrupted removal is found and completed.
-    if !secret::remove_namespace(cluster, spec, stop).await? {
-        secret::delete(cluster, spec).await?;
-    }
-    Ok(())
-}
-
-/// The first 16 hex digits of a SHA-256.
-fn short_digest(bytes: &[u8]) -> String {
-    digest::digest(&digest::SHA256, bytes)
-        .as_ref()
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    Ok(namespace::remove_with_secret(cluster, spec.home(), stop).await?)
 }

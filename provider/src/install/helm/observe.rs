@@ -6,9 +6,9 @@ use futures_util::future::try_join_all;
 use serde_json::Value;
 
 use super::values::{self, Delivery};
-use super::wait::{self, Until};
-use super::{Chart, HelmError, HelmSpec, Record, chart, manifest, release, secret};
-use crate::install::cluster::{Connection, PodReport, pods_of};
+use super::{Chart, HelmError, HelmSpec, Record, chart, release, takeover};
+use crate::install::cluster::{Connection, pods_of};
+use crate::install::kubernetes::{Workload, difference, secret, workload};
 
 /// What is there.
 #[derive(Debug, Clone)]
@@ -17,18 +17,8 @@ pub struct Observed {
     pub record: Option<Record>,
     /// What differs from the installation, one short line each, without secrets.
     pub drift: Vec<String>,
-    /// Ready pods, as the Deployment counts them.
-    pub ready_replicas: u32,
-    /// Pods asked for, as the Deployment has them.
-    pub replicas: u32,
-    /// Whether the Deployment's controller has replaced every pod of the last revision.
-    pub rolled_out: bool,
-    /// Label selector of the pods.
-    pub(super) selector: Option<String>,
-    /// Image of the delegate's container.
-    pub image: Option<String>,
-    /// The pods.
-    pub pods: Vec<PodReport>,
+    /// How the pods fare.
+    pub workload: Workload,
     /// Variables of the `ConfigMap`, for whoever has to know the settings.
     pub env: BTreeMap<String, String>,
     /// Facts of the owner.
@@ -44,32 +34,12 @@ impl Observed {
         Self {
             record: None,
             drift: vec![format!("the release {} is missing", spec.release)],
-            ready_replicas: 0,
-            replicas: 0,
-            rolled_out: false,
-            selector: None,
-            image: None,
-            pods: Vec::new(),
+            workload: Workload::default(),
             env: BTreeMap::new(),
             notes: held.notes,
             secret_revision: held.revision,
             unclaimed: !held.complete,
         }
-    }
-
-    /// Whether all pods are of the newest revision, and ready.
-    pub fn is_ready(&self) -> bool {
-        wait::reached(self, Until::Ready)
-    }
-
-    /// Whether every pod asked for runs and says that it is connected; not for a delegate of no pods.
-    pub fn connected(&self) -> bool {
-        let connected = self
-            .pods
-            .iter()
-            .filter(|pod| !pod.leaving && pod.connected == Some(true))
-            .count();
-        self.replicas > 0 && connected >= self.replicas as usize
     }
 }
 
@@ -77,23 +47,19 @@ impl Observed {
 ///
 /// # Errors
 /// When the API server cannot be reached or refuses: that is not the same as nothing there.
-pub async fn observe(
-    cluster: &Connection,
-    spec: &HelmSpec,
-    port: u16,
-) -> Result<Option<Observed>, HelmError> {
-    let history = release::history(cluster, &spec.namespace, &spec.release).await?;
-    let held = secret::read(cluster, spec).await?;
+pub async fn observe(cluster: &Connection, spec: &HelmSpec) -> Result<Option<Observed>, HelmError> {
+    let history = release::history(cluster, spec.namespace(), &spec.release).await?;
+    let held = secret::read(cluster, spec.home()).await?;
     let Some(record) = history.into_iter().next_back() else {
         return Ok(held.ours.then(|| Observed::without_release(spec, held)));
     };
     let damaged =
         |problem| HelmError::Values(format!("the manifest of the release {} {problem}", spec.release));
-    let installed = manifest::objects(&record.manifest).map_err(damaged)?;
+    let installed = difference::objects(&record.manifest).map_err(damaged)?;
     let live = try_join_all(
         installed
             .iter()
-            .map(|object| cluster.live(object, &spec.namespace)),
+            .map(|object| cluster.live(object, spec.namespace())),
     )
     .await?;
     let live: Vec<Option<Value>> = live
@@ -103,7 +69,7 @@ pub async fn observe(
     let mut drift: Vec<String> = installed
         .iter()
         .zip(&live)
-        .flat_map(|(installed, live)| manifest::differences(installed, live.as_ref()))
+        .flat_map(|(installed, live)| difference::differences(installed, live.as_ref()))
         .collect();
     if record.info.status != "deployed" {
         drift.push(format!(
@@ -113,34 +79,24 @@ pub async fn observe(
     }
     drift.extend(values_drift(spec, &record, &held));
     let digest = chart::digest(&spec.chart).await;
-    if held.chart.is_some() && digest.is_some() && held.chart != digest {
+    let installed = held.annotations.get(chart::DIGEST);
+    if installed.is_some() && digest.is_some() && installed != digest.as_ref() {
         drift.push("the chart was changed since it was installed".to_owned());
     }
     let of_kind = |kind: &str| live.iter().flatten().find(|object| object["kind"] == kind);
-    let deployment = of_kind("Deployment").cloned().unwrap_or_default();
-    let number = |pointer: &str| deployment.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
-    let count = |pointer: &str| u32::try_from(number(pointer)).unwrap_or(u32::MAX);
-    let replicas = count("/spec/replicas");
-    let selector = selector(&deployment);
-    let pods = match &selector {
-        Some(labels) => pods_of(cluster, &spec.namespace, labels, port).await?,
-        None => Vec::new(),
-    };
+    let mut workload = of_kind("Deployment")
+        .map(Workload::of_deployment)
+        .unwrap_or_default();
+    if let Some(labels) = &workload.selector {
+        workload.pods = pods_of(cluster, spec.namespace(), labels, spec.delegate.http_port()).await?;
+    }
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let env = of_kind("ConfigMap")
         .and_then(|map| map["data"].as_object().cloned())
         .unwrap_or_default();
     Ok(Some(Observed {
         drift,
-        ready_replicas: count("/status/readyReplicas"),
-        replicas,
-        rolled_out: number("/status/observedGeneration") >= number("/metadata/generation")
-            && count("/status/updatedReplicas") >= replicas,
-        selector,
-        image: deployment
-            .pointer("/spec/template/spec/containers/0/image")
-            .map(text),
-        pods,
+        workload,
         env: env
             .iter()
             .map(|(name, value)| (name.clone(), text(value)))
@@ -162,9 +118,9 @@ fn values_drift(spec: &HelmSpec, record: &Record, held: &secret::Held) -> Vec<St
             drift.push(format!("the chart is {found}, this provider brings {ours}"));
         }
     }
-    let name = secret::name(spec);
     let revision = held.revision.as_deref().unwrap_or("missing");
-    let delivery = Delivery::of(held.kept.then_some(&record.config), &name, revision);
+    let kept = takeover::is_kept(held).then_some(&record.config);
+    let delivery = Delivery::of(kept, revision);
     let Ok(wanted) = values::values(spec, delivery) else {
         return drift;
     };
@@ -185,28 +141,18 @@ fn values_drift(spec: &HelmSpec, record: &Record, held: &secret::Held) -> Vec<St
     drift
 }
 
-/// The label selector of a Deployment, as a query.
-fn selector(deployment: &Value) -> Option<String> {
-    let labels = deployment.pointer("/spec/selector/matchLabels")?.as_object()?;
-    let pairs: Vec<String> = labels
-        .iter()
-        .map(|(name, value)| format!("{name}={}", value.as_str().unwrap_or_default()))
-        .collect();
-    (!pairs.is_empty()).then(|| pairs.join(","))
-}
-
 pub(super) async fn selector_of(
     cluster: &Connection,
     spec: &HelmSpec,
     record: &Record,
 ) -> Result<Option<String>, HelmError> {
-    let objects = manifest::objects(&record.manifest).unwrap_or_default();
+    let objects = difference::objects(&record.manifest).unwrap_or_default();
     let Some(deployment) = objects.iter().find(|object| object["kind"] == "Deployment") else {
         return Ok(None);
     };
-    let live = cluster.live(deployment, &spec.namespace).await?;
+    let live = cluster.live(deployment, spec.namespace()).await?;
     Ok(live
         .and_then(|live| serde_json::to_value(live).ok())
         .as_ref()
-        .and_then(selector))
+        .and_then(workload::selector))
 }

@@ -281,7 +281,7 @@ fn chart_args(verb: &str, spec: &HelmSpec, chart: &chart::Local, values: &Path) 
         spec.release.clone(),
         chart.path(),
         "--namespace".to_owned(),
-        spec.namespace.clone(),
+        spec.namespace().to_owned(),
         "--values".to_owned(),
         values.display().to_string(),
     ]

@@ -11,18 +11,12 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::release::Record;
-use super::secret::Held;
 use super::{Helm, HelmError, HelmSpec};
 use crate::install::cluster::Connection;
+use crate::install::kubernetes::secret::Held;
 
 /// How long somebody else's operation is given before it counts as interrupted: twice Helm's own default time limit.
 pub(super) const FOREIGN_PENDING: Duration = Duration::from_mins(10);
-
-/// Whether a create may go on with a release that is there: this provider began it, and no Terraform state has it,
-/// because that apply did not come to its end.
-pub(super) fn is_unfinished(held: &Held) -> bool {
-    held.ours && !held.complete
-}
 
 /// Refuses a release on which somebody else runs Helm right now. Our own operation is known by its revision; whoever ran
 /// it is dead, or we would not be here.
@@ -48,7 +42,7 @@ pub(super) async fn recover(
 ) -> Result<u32, HelmError> {
     let newest = history.last().map(|newest| newest.info.status.as_str());
     if newest == Some("uninstalling") {
-        helm.uninstall(cluster, &spec.namespace, &spec.release, stop)
+        helm.uninstall(cluster, spec.namespace(), &spec.release, stop)
             .await?;
         return Ok(1);
     }
@@ -74,5 +68,5 @@ fn is_recent(record: &Record) -> bool {
 
 async fn forget(cluster: &Connection, spec: &HelmSpec, record: &Record) -> Result<(), HelmError> {
     let object = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": record.secret } });
-    Ok(cluster.delete(&object, &spec.namespace).await?)
+    Ok(cluster.delete(&object, spec.namespace()).await?)
 }

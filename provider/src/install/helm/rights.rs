@@ -27,7 +27,7 @@ pub(super) async fn release_bindings(
         )
     };
     for wanted in rendered.iter().filter(is_binding) {
-        let Some(live) = cluster.live(wanted, &spec.namespace).await? else {
+        let Some(live) = cluster.live(wanted, spec.namespace()).await? else {
             continue;
         };
         let owner = live
@@ -36,7 +36,7 @@ pub(super) async fn release_bindings(
             .as_ref()
             .and_then(|annotations| annotations.get(OWNER));
         if owner == Some(&spec.release) && is_another_role(wanted, &live.data) {
-            cluster.delete(wanted, &spec.namespace).await?;
+            cluster.delete(wanted, spec.namespace()).await?;
         }
     }
     Ok(())

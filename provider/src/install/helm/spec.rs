@@ -5,8 +5,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use delegate_core::Secret;
-use delegate_core::config::DelegateConfig;
-use serde_json::Value;
+use delegate_core::install::kubernetes::KubernetesSpec;
+
+use crate::install::kubernetes::Home;
+
+/// Annotation that names the release a Secret or namespace was made for.
+const RELEASE: &str = "harness-delegate/release";
 
 /// Revisions that Helm keeps of a release when nobody says how many; Helm's own number.
 pub const DEFAULT_HISTORY: u32 = 10;
@@ -14,32 +18,14 @@ pub const DEFAULT_HISTORY: u32 = 10;
 /// What is to be installed.
 #[derive(Debug, Clone)]
 pub struct HelmSpec {
-    /// Settings of the delegate. Its token is put into a Secret of ours; `Elsewhere` leaves that Secret as it is.
-    pub config: DelegateConfig,
-    /// Namespace of the release.
-    pub namespace: String,
+    /// The delegate. Its token is put into a Secret of ours; `Elsewhere` leaves that Secret as it is.
+    pub delegate: KubernetesSpec,
     /// Whether to make the namespace when it is missing.
     pub create_namespace: bool,
     /// Name of the release.
     pub release: String,
     /// Which chart.
     pub chart: Chart,
-    /// Image of the delegate; the chart's own when absent.
-    pub image: Option<String>,
-    /// Pods.
-    pub replicas: u32,
-    /// `k8sPermissionsType` of the chart; its own default when absent.
-    pub permissions: Option<String>,
-    /// Kubernetes resources of the container.
-    pub resources: Option<Value>,
-    /// Further variables of the owner.
-    pub env: BTreeMap<String, String>,
-    /// Secret with the client certificate.
-    pub mtls_secret: Option<String>,
-    /// Secret with extra authorities.
-    pub ca_secret: Option<String>,
-    /// Secret of the owner that holds the token, instead of ours.
-    pub token_secret: Option<String>,
     /// Values of the owner, as YAML documents.
     pub values: Vec<String>,
     /// Attributes that somebody has set, by the name users know them by: what [`values`](Self::values) sets too is told.
@@ -48,6 +34,21 @@ pub struct HelmSpec {
     pub options: Options,
     /// Facts of the owner, kept beside the installation and given back by [`observe`].
     pub notes: BTreeMap<String, String>,
+}
+
+impl HelmSpec {
+    pub(super) fn home(&self) -> Home<'_> {
+        Home {
+            delegate: &self.delegate,
+            create_namespace: self.create_namespace,
+            notes: &self.notes,
+            marker: (RELEASE, &self.release),
+        }
+    }
+
+    pub(super) fn namespace(&self) -> &str {
+        &self.delegate.namespace
+    }
 }
 
 /// How Helm is to go about an installation.
@@ -117,6 +118,7 @@ pub(in crate::install::helm) mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use delegate_core::config::{DelegateConfig, TokenSource};
+    use delegate_core::install::kubernetes::KubernetesSpec;
 
     use super::{Chart, HelmSpec, Options};
 
@@ -124,12 +126,9 @@ pub(in crate::install::helm) mod tests {
     pub(in crate::install::helm) fn spec() -> HelmSpec {
         let token = TokenSource::Inline("000102030405060708090a0b0c0d0e0f".parse().unwrap());
         let url = "https://manager.example".parse().unwrap();
-        HelmSpec {
+        let delegate = KubernetesSpec {
             config: DelegateConfig::new("acc".parse().unwrap(), "team-a".parse().unwrap(), token, url),
             namespace: "ns".into(),
-            create_namespace: true,
-            release: "team-a".into(),
-            chart: Chart::Embedded,
             image: None,
             replicas: 1,
             permissions: None,
@@ -138,6 +137,12 @@ pub(in crate::install::helm) mod tests {
             mtls_secret: None,
             ca_secret: None,
             token_secret: None,
+        };
+        HelmSpec {
+            delegate,
+            create_namespace: true,
+            release: "team-a".into(),
+            chart: Chart::Embedded,
             values: Vec::new(),
             given: BTreeSet::new(),
             options: Options::default(),

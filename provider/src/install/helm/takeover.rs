@@ -7,11 +7,12 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use delegate_core::config::{DelegateToken, TokenSource};
+use delegate_core::install::kubernetes::TOKEN_KEY;
 use serde_json::Value;
 
-use super::secret::{self, Held};
 use super::{HelmError, HelmSpec, Record};
 use crate::install::cluster::Connection;
+use crate::install::kubernetes::secret::{Held, named};
 
 /// Whether the pods of the release get the token as they did before.
 ///
@@ -27,14 +28,14 @@ pub(super) async fn keeps_its_token(
         return Ok(false);
     };
     // Given anew is given anew, also when it is the same one.
-    let as_before = !held.ours || (held.kept && held.notes == spec.notes);
+    let as_before = !held.ours || (is_kept(held) && held.notes == spec.notes);
     if !as_before {
         return Ok(false);
     }
     let named = record.config["existingDelegateToken"]
         .as_str()
         .filter(|name| !name.is_empty());
-    match (&spec.token_secret, &spec.config.token) {
+    match (&spec.delegate.token_secret, &spec.delegate.config.token) {
         (Some(given), _) => Ok(named == Some(given)),
         (None, TokenSource::Inline(given)) => {
             let in_use = match named {
@@ -45,6 +46,19 @@ pub(super) async fn keeps_its_token(
         }
         _ => Ok(false),
     }
+}
+
+/// Annotation of our Secret: the pods get the token as they did before the release was taken over.
+const KEPT: &str = "harness-delegate/token-kept";
+
+/// Writes that down.
+pub(super) fn kept() -> (&'static str, String) {
+    (KEPT, "true".to_owned())
+}
+
+/// Whether it is written down.
+pub(super) fn is_kept(held: &Held) -> bool {
+    held.annotations.contains_key(KEPT)
 }
 
 /// Whether Helm's record of the release holds the token itself.
@@ -58,10 +72,10 @@ async fn in_secret(
     spec: &HelmSpec,
     name: &str,
 ) -> Result<Option<DelegateToken>, HelmError> {
-    let found = cluster.live(&secret::named(name), &spec.namespace).await?;
+    let found = cluster.live(&named(name), spec.namespace()).await?;
     let text = found
         .as_ref()
-        .and_then(|found| found.data["data"][secret::TOKEN_KEY].as_str())
+        .and_then(|found| found.data["data"][TOKEN_KEY].as_str())
         .and_then(|text| BASE64.decode(text).ok())
         .and_then(|bytes| String::from_utf8(bytes).ok());
     Ok(text.as_deref().and_then(token))

@@ -1,6 +1,6 @@
-//! From settings to chart values. The names are those of the official chart, so one table serves it and ours.
+//! The values of a release: what the arguments give, and over it what its owner wants besides.
 
-use delegate_core::config::Tag;
+use delegate_core::install::kubernetes::{self, ChartKind, REVISION_ANNOTATION};
 use serde_json::{Map, Value, json};
 
 use super::{Chart, HelmSpec};
@@ -13,9 +13,6 @@ const OWNED: &[(&str, &str)] = &[
     ("existingDelegateToken", "token_secret"),
     ("managerEndpoint", "manager_url"),
 ];
-
-/// Key of the pod annotation that changes when the Secret does.
-const REVISION_ANNOTATION: &str = "harness-delegate/secret-revision";
 
 /// Values that an argument gives when somebody has set it; the owner's own values win over them, and are told.
 const SHARED: &[(&str, &str)] = &[
@@ -40,11 +37,9 @@ const SHARED: &[(&str, &str)] = &[
 /// Where the pods get the token from.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Delivery<'a> {
-    /// A Secret, and what changes whenever its content does, so that the pods are replaced.
+    /// The Secret of the settings.
     Secret {
-        /// Its name.
-        name: &'a str,
-        /// What changes.
+        /// What changes whenever its content does, so that the pods are replaced.
         revision: &'a str,
     },
     /// As these values of a release that was taken over have it.
@@ -52,9 +47,9 @@ pub(super) enum Delivery<'a> {
 }
 
 impl<'a> Delivery<'a> {
-    /// As the values in `kept` have it, or else from the Secret `name`.
-    pub(super) fn of(kept: Option<&'a Value>, name: &'a str, revision: &'a str) -> Self {
-        kept.map_or(Self::Secret { name, revision }, Self::AsIn)
+    /// As the values in `kept` have it, or else from the Secret of the settings.
+    pub(super) fn of(kept: Option<&'a Value>, revision: &'a str) -> Self {
+        kept.map_or(Self::Secret { revision }, Self::AsIn)
     }
 }
 
@@ -127,106 +122,33 @@ fn documents(spec: &HelmSpec) -> Result<Vec<(usize, Value)>, String> {
 }
 
 fn typed(spec: &HelmSpec, delivery: Delivery<'_>) -> Value {
-    let config = &spec.config;
-    let mut values = json!({
-        "accountId": config.account_id.as_str(),
-        "delegateName": config.name.as_str(),
-        "managerEndpoint": config.manager_url.as_str().trim_end_matches('/'),
-        "description": config.description,
-        "tags": config.tags.iter().map(Tag::as_str).collect::<Vec<_>>().join(","),
-        "pollForTasks": config.poll_for_tasks.to_string(),
-        "initScript": config.init_script.as_deref().unwrap_or_default(),
-        "replicas": spec.replicas,
-        // Replacing our pods behind Terraform's back is drift by design.
-        "upgrader": { "enabled": false },
-    });
-    let mut set = |key: &str, value: Value| values[key] = value;
-    if let Some(image) = &spec.image {
-        set("delegateDockerImage", json!(image));
-    }
-    if let Some(permissions) = &spec.permissions {
-        set("k8sPermissionsType", json!(permissions));
-    }
-    if let Some(resources) = &spec.resources {
-        set("resources", resources.clone());
-    }
-    if let Some(name) = &spec.mtls_secret {
-        set("mTLS", json!({ "secretName": name }));
-    }
-    if let Some(name) = &spec.ca_secret {
-        set("delegateCustomCa", json!({ "secretName": name }));
-    }
-    if let Some(proxy) = &config.proxy {
-        set("proxyHost", json!(proxy.host));
-        set("proxyPort", json!(proxy.port.to_string()));
-        set("proxyScheme", json!(proxy.scheme.to_string()));
-    }
-    if !config.no_proxy.is_empty() {
-        set("noProxy", json!(config.no_proxy.join(",")));
-    }
-    if let (Chart::Embedded, Some(url)) = (&spec.chart, &config.log_service_url) {
-        set("logStreamingServiceUrl", json!(url.as_str()));
-    }
-    let envs = custom_envs(spec);
-    if !envs.is_empty() {
-        values["custom_envs"] = Value::Array(envs);
-    }
-    deliver(&mut values, spec, delivery);
-    values
-}
-
-/// Values that say where the token comes from.
-fn deliver(values: &mut Value, spec: &HelmSpec, delivery: Delivery<'_>) {
+    let chart = match spec.chart {
+        Chart::Embedded => ChartKind::Ours,
+        Chart::Repository { .. } | Chart::Path(_) => ChartKind::Official,
+    };
     match delivery {
-        Delivery::Secret { name, revision } => {
-            values["existingDelegateToken"] = json!(spec.token_secret.as_deref().unwrap_or(name));
-            match spec.chart {
-                Chart::Embedded => values["delegateTokenChecksum"] = json!(revision),
-                // The official chart rolls its pods for its own Secret only.
-                _ => values["annotations"] = json!({ REVISION_ANNOTATION: revision }),
-            }
-        }
+        Delivery::Secret { revision } => kubernetes::values(&spec.delegate, chart, Some(revision)),
         Delivery::AsIn(found) => {
-            for key in ["delegateToken", "existingDelegateToken", "delegateTokenChecksum"] {
-                if let Some(value) = found.get(key) {
-                    values[key] = value.clone();
-                }
-            }
-            if let Some(mark) = found
-                .get("annotations")
-                .and_then(|all| all.get(REVISION_ANNOTATION))
-            {
-                values["annotations"] = json!({ REVISION_ANNOTATION: mark });
-            }
+            let mut values = kubernetes::values_without_token(&spec.delegate, chart);
+            keep_token(&mut values, found);
+            values
         }
     }
 }
 
-fn custom_envs(spec: &HelmSpec) -> Vec<Value> {
-    let secret = super::secret::name(spec);
-    let mut envs: Vec<Value> = spec
-        .env
-        .iter()
-        .map(|(name, value)| json!({ "name": name, "value": value }))
-        .collect();
-    if !matches!(spec.chart, Chart::Embedded)
-        && let Some(url) = &spec.config.log_service_url
-    {
-        envs.push(json!({ "name": "LOG_STREAMING_SERVICE_URL", "value": url.as_str() }));
-    }
-    if spec
-        .config
-        .proxy
-        .as_ref()
-        .is_some_and(|proxy| proxy.credentials.is_some())
-    {
-        for name in ["PROXY_USER", "PROXY_PASSWORD"] {
-            envs.push(
-                json!({ "name": name, "valueFrom": { "secretKeyRef": { "name": secret, "key": name } } }),
-            );
+/// Takes over the values that say where the token comes from.
+fn keep_token(values: &mut Value, found: &Value) {
+    for key in ["delegateToken", "existingDelegateToken", "delegateTokenChecksum"] {
+        if let Some(value) = found.get(key) {
+            values[key] = value.clone();
         }
     }
-    envs
+    if let Some(mark) = found
+        .get("annotations")
+        .and_then(|all| all.get(REVISION_ANNOTATION))
+    {
+        values["annotations"] = json!({ REVISION_ANNOTATION: mark });
+    }
 }
 
 /// Lays `upper` over `lower` as Helm does: mappings are merged, everything else is replaced.
@@ -249,10 +171,7 @@ mod tests {
     use super::super::spec::tests::spec;
     use super::*;
 
-    const OURS: Delivery<'_> = Delivery::Secret {
-        name: "s",
-        revision: "1",
-    };
+    const OURS: Delivery<'_> = Delivery::Secret { revision: "1" };
 
     #[test]
     fn the_owners_values_are_merged_over_the_arguments() {
@@ -265,7 +184,7 @@ mod tests {
         let values = values(&spec, OURS).unwrap();
         assert_eq!(values["replicas"], 7);
         assert_eq!(values["upgrader"], json!({ "enabled": false, "schedule": "x" }));
-        assert_eq!(values["existingDelegateToken"], "s");
+        assert_eq!(values["existingDelegateToken"], "team-a-delegate-token");
     }
 
     #[test]
@@ -292,7 +211,7 @@ mod tests {
     #[test]
     fn what_is_laid_over_an_argument_that_somebody_has_set_is_told() {
         let mut spec = spec();
-        spec.resources = Some(json!({ "limits": { "memory": "1Gi" } }));
+        spec.delegate.resources = Some(json!({ "limits": { "memory": "1Gi" } }));
         spec.values = vec![
             "replicas: 5\ntags: x".into(),
             "resources: {limits: {cpu: 1}}".into(),

@@ -3,6 +3,7 @@
 mod docker;
 mod helm;
 mod host;
+mod manifest;
 
 use super::checks::is_duration;
 use crate::framework::schema::{Attribute, Change, Object, Rule, Schema, Validator};
@@ -44,6 +45,10 @@ pub(super) fn arguments(schema: Schema) -> Schema {
             helm::argument().requires_replace_if(comes_or_goes),
         )
         .attribute(
+            "manifest",
+            manifest::argument().requires_replace_if(comes_or_goes),
+        )
+        .attribute(
             "docker",
             docker::argument().requires_replace_if(comes_or_goes),
         )
@@ -65,16 +70,16 @@ pub(super) fn arguments(schema: Schema) -> Schema {
         )
         .attribute("wait", Attribute::object(wait).describe("How far an apply waits."))
         .attribute("timeouts", Attribute::object(timeouts).describe("How long an operation may take."))
-        .rule(Rule::exactly_one_of(["helm", "docker", "host"]))
-        .rule(Rule::required_with("kubernetes", ["helm"]))
-        .rule(Rule::required_with("replicas", ["helm"]))
+        .rule(Rule::exactly_one_of(["helm", "manifest", "docker", "host"]))
+        .rule(Rule::conflicts_with("kubernetes", ["docker", "host"]))
+        .rule(Rule::conflicts_with("replicas", ["docker", "host"]))
         .rule(Rule::conflicts_with("image", ["host"]))
-        .rule(Rule::required_with("permissions", ["helm"]))
-        .rule(Rule::required_with("resources", ["helm"]))
-        .rule(Rule::required_with("mtls.secret_name", ["helm"]))
-        .rule(Rule::conflicts_with("mtls.certificate_file", ["helm"]))
-        .rule(Rule::required_with("ca_bundle.secret_name", ["helm"]))
-        .rule(Rule::conflicts_with("ca_bundle.directory", ["helm"]))
+        .rule(Rule::conflicts_with("permissions", ["docker", "host"]))
+        .rule(Rule::conflicts_with("resources", ["docker", "host"]))
+        .rule(Rule::conflicts_with("mtls.secret_name", ["docker", "host"]))
+        .rule(Rule::conflicts_with("mtls.certificate_file", ["helm", "manifest"]))
+        .rule(Rule::conflicts_with("ca_bundle.secret_name", ["docker", "host"]))
+        .rule(Rule::conflicts_with("ca_bundle.directory", ["helm", "manifest"]))
 }
 
 /// Which cluster, without credentials: those would stay in the state.

@@ -1,4 +1,4 @@
-//! What was installed against what is there.
+//! What was installed against what is there, one object at a time.
 //!
 //! The comparison goes one way: every field that the installation set must be the same in the live object; what others
 //! have added (defaults, status, sidecars, annotations) is theirs. A difference is one short line, and never the value
@@ -14,17 +14,30 @@ const SHOWN: usize = 60;
 /// Most differences that one object shows.
 const PER_OBJECT: usize = 8;
 
+/// Lists whose elements have a key: others may add elements of their own. Every other list is of one piece, and whoever adds
+/// to it changes it; a list of subjects or rules is one.
+const KEYED: &[(&str, &str)] = &[
+    ("containers", "name"),
+    ("env", "name"),
+    ("imagePullSecrets", "name"),
+    ("initContainers", "name"),
+    ("ports", "containerPort"),
+    ("ports", "port"),
+    ("volumeMounts", "mountPath"),
+    ("volumes", "name"),
+];
+
 /// The objects of a rendered chart.
 ///
 /// # Errors
 /// When the text is not YAML.
-pub(super) fn objects(manifest: &str) -> Result<Vec<Value>, String> {
+pub(in crate::install) fn objects(manifest: &str) -> Result<Vec<Value>, String> {
     let documents: Vec<Value> = serde_saphyr::from_multiple(manifest).map_err(|error| error.to_string())?;
     Ok(documents.into_iter().filter(Value::is_object).collect())
 }
 
 /// How a live object differs from the installed one, one line a field; empty when it does not.
-pub(super) fn differences(installed: &Value, live: Option<&Value>) -> Vec<String> {
+pub(in crate::install) fn differences(installed: &Value, live: Option<&Value>) -> Vec<String> {
     let title = title(installed);
     let Some(live) = live else {
         return vec![format!("{title} is missing")];
@@ -87,9 +100,12 @@ impl Walk {
     }
 
     fn array(&mut self, wanted: &[Value], found: &[Value], path: &str) {
-        let key = ["name", "containerPort", "port", "mountPath"]
-            .into_iter()
-            .find(|key| !wanted.is_empty() && wanted.iter().all(|element| element.get(key).is_some()));
+        let field = path.rsplit('.').next().unwrap_or(path);
+        let key = KEYED
+            .iter()
+            .filter(|(name, _)| *name == field)
+            .map(|(_, key)| key)
+            .find(|key| wanted.iter().all(|element| element.get(key).is_some()));
         if let Some(key) = key {
             for element in wanted {
                 let id = &element[key];
@@ -253,6 +269,18 @@ mod tests {
             ]
         );
         assert_eq!(differences(&installed, None), ["Deployment/d is missing"]);
+    }
+
+    #[test]
+    fn a_subject_that_somebody_adds_is_a_difference() {
+        let binding = |names: &[&str]| {
+            let subjects: Vec<Value> = names.iter().map(|name| json!({ "name": name })).collect();
+            json!({ "kind": "RoleBinding", "metadata": { "name": "b" }, "subjects": subjects })
+        };
+        assert_eq!(
+            differences(&binding(&["ours"]), Some(&binding(&["ours", "theirs"]))),
+            ["RoleBinding/b subjects has 2 entries, installed with 1"]
+        );
     }
 
     #[test]

@@ -1,17 +1,18 @@
-//! Waiting for a release to become what was asked for, and saying why when it does not.
+//! Waiting for a delegate to become what was asked for, and saying why when it does not.
 
 use std::time::Duration;
 
+use delegate_core::install::kubernetes::KubernetesSpec;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{HelmError, HelmSpec, Observed, observe};
-use crate::install::cluster::{Connection, PodReport, events_of, pods_of, troubles_of};
+use super::Workload;
+use crate::install::cluster::{ClusterError, Connection, PodReport, events_of, pods_of, troubles_of};
 
 /// Between two looks at the cluster.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// Longest wait for the pods of a removed release: a drain of the chart's default grace period, and a little.
+/// Longest wait for the pods of a removed delegate: a drain of the chart's default grace period, and a little.
 const GONE_LIMIT: Duration = Duration::from_secs(630);
 
 /// How far to wait.
@@ -26,9 +27,9 @@ pub enum Until {
     Connected,
 }
 
-/// Why the wait ended without success.
+/// Why the wait ended without success; `E` is why the installation could not be looked at.
 #[derive(Debug, thiserror::Error)]
-pub enum WaitError {
+pub enum WaitError<E> {
     /// The time was over.
     #[error("{0}")]
     TimedOut(String),
@@ -39,34 +40,37 @@ pub enum WaitError {
     Stopped,
     /// Looking failed.
     #[error(transparent)]
-    Helm(#[from] HelmError),
+    Looking(#[from] E),
 }
 
-/// Waits until the release is as far as asked. Returns what is there then.
+/// Waits until the delegate is as far as asked. `look` says how its pods fare; `None` when it is not there.
 ///
 /// # Errors
 /// When the time is over, with the state, the events and the last log lines of the pods; when it was asked to stop.
-pub async fn wait(
+pub(in crate::install) async fn wait<E, F: Future<Output = Result<Option<Workload>, E>>>(
     cluster: &Connection,
-    spec: &HelmSpec,
-    port: u16,
+    delegate: &KubernetesSpec,
     until: Until,
     limit: Duration,
     stop: &CancellationToken,
-) -> Result<Observed, WaitError> {
+    look: impl Fn() -> F,
+) -> Result<(), WaitError<E>> {
+    if until == Until::Installed {
+        return Ok(());
+    }
     let deadline = Instant::now() + limit;
     loop {
         let seen = tokio::select! {
             () = stop.cancelled() => return Err(WaitError::Stopped),
-            seen = observe(cluster, spec, port) => seen?,
+            seen = look() => seen?,
         };
-        if let Some(seen) = seen.as_ref().filter(|seen| reached(seen, until)) {
-            return Ok(seen.clone());
+        if seen.as_ref().is_some_and(|seen| seen.reached(until)) {
+            return Ok(());
         }
         if Instant::now() >= deadline {
             return Err(tokio::select! {
                 () = stop.cancelled() => WaitError::Stopped,
-                text = why_not(cluster, spec, seen.as_ref(), until, limit) => WaitError::TimedOut(text),
+                text = why_not(cluster, delegate, seen.as_ref(), until, limit) => WaitError::TimedOut(text),
             });
         }
         tokio::select! {
@@ -76,26 +80,11 @@ pub async fn wait(
     }
 }
 
-pub(super) fn reached(seen: &Observed, until: Until) -> bool {
-    if until == Until::Installed {
-        return true;
-    }
-    let staying: Vec<&PodReport> = seen.pods.iter().filter(|pod| !pod.leaving).collect();
-    let wanted = seen.replicas as usize;
-    let fits = |pod: &&&PodReport| match until {
-        Until::Installed => true,
-        Until::Ready => pod.ready,
-        Until::Connected => pod.ready && pod.connected == Some(true),
-    };
-    // No more pods than asked for: the ones of the last revision must be on their way out.
-    seen.rolled_out && staying.len() == wanted && staying.iter().filter(fits).count() == wanted
-}
-
 /// The text of a wait that failed: what was awaited, what is there, and where to look.
 async fn why_not(
     cluster: &Connection,
-    spec: &HelmSpec,
-    seen: Option<&Observed>,
+    delegate: &KubernetesSpec,
+    seen: Option<&Workload>,
     until: Until,
     limit: Duration,
 ) -> String {
@@ -104,13 +93,13 @@ async fn why_not(
         Until::Ready => "ready",
         Until::Connected => "connected to its manager",
     };
-    let (name, namespace) = (&spec.config.name, &spec.namespace);
+    let (name, namespace) = (&delegate.config.name, &delegate.namespace);
     let mut text = format!(
         "the delegate {name} in the namespace {namespace} was not {goal} within {} s",
         limit.as_secs()
     );
     let Some(seen) = seen else {
-        return format!("{text}: there is no release {}", spec.release);
+        return format!("{text}: it is not there");
     };
     let count =
         |fits: fn(&PodReport) -> bool| seen.pods.iter().filter(|pod| !pod.leaving && fits(pod)).count();
@@ -123,7 +112,7 @@ async fn why_not(
     if until == Until::Connected && count(|pod| pod.ready) > 0 {
         text.push_str(&format!(
             "; check that {} can be reached from the pods and that the token is valid",
-            spec.config.manager_url
+            delegate.config.manager_url
         ));
     }
     if let Some(selector) = seen.selector.as_ref().filter(|_| seen.pods.is_empty()) {
@@ -143,16 +132,16 @@ async fn why_not(
 }
 
 /// Waits until no pod with these labels is left, so that a removed delegate has really drained.
-pub(super) async fn until_no_pod(
+pub(in crate::install) async fn until_no_pod(
     cluster: &Connection,
     namespace: &str,
     labels: &str,
     stop: &CancellationToken,
-) -> Result<(), HelmError> {
+) -> Result<(), ClusterError> {
     let deadline = Instant::now() + GONE_LIMIT;
     while !pods_of(cluster, namespace, labels, 0).await?.is_empty() && Instant::now() < deadline {
         tokio::select! {
-            () = stop.cancelled() => return Err(HelmError::Stopped { command: "the wait for the pods to drain".to_owned() }),
+            () = stop.cancelled() => return Err(ClusterError::Stopped("the wait for the pods to drain".to_owned())),
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }
     }
