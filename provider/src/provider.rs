@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use crate::data::{self, ProviderData};
-use crate::delegate::{Delegate, DelegateList};
+use crate::delegate::{Delegate, DelegateList, DelegateManifest};
 use crate::framework::diagnostics::Diagnostics;
 use crate::framework::schema::Schema;
 use crate::framework::traits::{ConfigureRequest, Parts, Provider};
@@ -29,6 +29,7 @@ impl Provider for HarnessProvider {
             .list_resource(DelegateList)
             .resource(TokenResource)
             .ephemeral_resource(EphemeralToken)
+            .data_source(DelegateManifest)
             .data_source(Delegates)
             .data_source(DelegateVersion)
             .function(DecodeTokenHint)

@@ -5,6 +5,7 @@
 mod api;
 mod delegate;
 mod manager;
+mod manifest;
 mod run;
 mod service;
 mod task;
@@ -48,6 +49,7 @@ enum Command {
     #[command(hide = true)]
     CarryOut,
     Manager(manager::Args),
+    Manifest(Box<manifest::Args>),
     #[command(subcommand)]
     Task(task::Command),
     #[command(subcommand)]
@@ -98,6 +100,7 @@ pub fn main() -> std::process::ExitCode {
         Command::CarryOut => service::carry_out(),
         Command::Supervise(args) => service::supervise(&args),
         Command::Manager(args) => manager::run(args),
+        Command::Manifest(args) => manifest::run(&args),
         Command::Task(command) => task::run(command),
         Command::Delegate(command) => delegate::run(command),
         Command::Token(command) => token::run(command),

@@ -29,7 +29,7 @@ const MAX_BLOCKING_THREADS: usize = 16;
 const SETTLED_AFTER: Duration = Duration::from_secs(5);
 
 /// Where the token may come from; a token file given as a flag puts these aside.
-const TOKEN_VARIABLES: [&str; 4] = [
+pub(super) const TOKEN_VARIABLES: [&str; 4] = [
     "DELEGATE_TOKEN",
     "HARNESS_DELEGATE_TOKEN",
     "ACCOUNT_SECRET",
@@ -38,11 +38,11 @@ const TOKEN_VARIABLES: [&str; 4] = [
 
 /// Flags win over environment variables, and those over the file. There is no flag for the token: command lines are
 /// public.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(super) struct RunArgs {
     /// File of NAME=value lines, for variables that are not set in the environment.
     #[arg(long, value_name = "FILE")]
-    env_file: Option<PathBuf>,
+    pub(super) env_file: Option<PathBuf>,
     /// Name of the delegate [DELEGATE_NAME].
     #[arg(long)]
     name: Option<String>,
@@ -54,7 +54,7 @@ pub(super) struct RunArgs {
     manager_url: Option<String>,
     /// File with the delegate token [DELEGATE_TOKEN_FILE].
     #[arg(long, value_name = "FILE")]
-    token_file: Option<PathBuf>,
+    pub(super) token_file: Option<PathBuf>,
     /// Tags, separated by commas [DELEGATE_TAGS].
     #[arg(long, value_name = "TAG,…")]
     tags: Option<String>,
@@ -192,7 +192,7 @@ async fn pass_on(mut terminate: Signal, mut interrupt: Signal, handle: ShutdownH
     std::process::exit(ExitCode::Forced as i32);
 }
 
-fn read_config(args: &RunArgs) -> Result<DelegateConfig, String> {
+pub(super) fn read_config(args: &RunArgs) -> Result<DelegateConfig, String> {
     let file = match &args.env_file {
         None => Vec::new(),
         Some(path) => read_env_file(path)?,

@@ -4,7 +4,8 @@
 //! from outside: real processes, the real Terraform, a manager of our own on the loopback. Nothing is asserted of a time:
 //! a miss is marked, and that is all. A figure that cannot be had (a program fails) ends the run with what it said.
 //!
-//! One file a subject: `plugin` (start of the provider), `plan` (Terraform), `agent` (start and size), `task` (the way of a
+//! One file a subject: `plugin` (start of the provider), `plan` (Terraform), `cluster` (Terraform and
+//! Kubernetes), `agent` (start and size), `task` (the way of a
 //! task); `site` has what they share.
 
 #![allow(
@@ -15,6 +16,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a table is printed")]
 
 mod agent;
+mod cluster;
 mod plan;
 mod plugin;
 #[path = "../../tests/support/plugin_client.rs"]
@@ -111,6 +113,8 @@ async fn run() -> Outcome<()> {
     idle.measure(&mut report).await?;
     eprintln!("bench: terraform plan …");
     plan::measure(&site, *runs, &mut report).await?;
+    eprintln!("bench: delegates in a cluster …");
+    cluster::measure(&site, *runs, &mut report).await?;
     site.stop().await?;
 
     print!("{report}");

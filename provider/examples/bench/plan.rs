@@ -101,13 +101,13 @@ resource "harness_delegate" "this" {{
 }
 
 /// A folder with a configuration.
-struct Workspace {
+pub(crate) struct Workspace {
     folder: PathBuf,
     token: String,
 }
 
 impl Workspace {
-    fn new(site: &Site, name: &str, configuration: &str) -> Outcome<Self> {
+    pub(crate) fn new(site: &Site, name: &str, configuration: &str) -> Outcome<Self> {
         let folder = site.subfolder(name)?;
         std::fs::write(folder.join("main.tf"), configuration)?;
         // The mirror holds copies, as an installation does.
@@ -143,7 +143,7 @@ impl Workspace {
     }
 
     /// Runs Terraform; an error says what it said.
-    async fn run(&self, arguments: &[&str]) -> Outcome<Output> {
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Outcome<Output> {
         let mut command = terraform(&self.folder);
         command
             .args(arguments)
@@ -161,7 +161,7 @@ impl Workspace {
     }
 
     /// How long each of several plans took. With `-detailed-exitcode`, one that would change something fails.
-    async fn plans(&self, runs: usize) -> Outcome<Vec<f64>> {
+    pub(crate) async fn plans(&self, runs: usize) -> Outcome<Vec<f64>> {
         let mut samples = Vec::new();
         for _ in 0..runs {
             let started = Instant::now();

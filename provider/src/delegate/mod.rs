@@ -8,9 +8,11 @@ mod import;
 mod list;
 mod model;
 mod place;
+mod rendered;
 mod resource;
 mod schema;
 mod spec;
 
 pub use list::DelegateList;
+pub use rendered::DelegateManifest;
 pub use resource::Delegate;

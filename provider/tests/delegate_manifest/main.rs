@@ -19,6 +19,7 @@ mod lifecycle;
 mod places;
 mod recovery;
 mod refusals;
+mod rendered;
 mod scale;
 mod secrets;
 #[path = "../support/terraform.rs"]

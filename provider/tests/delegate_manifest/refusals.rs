@@ -39,7 +39,7 @@ async fn what_cannot_be_is_refused_and_nothing_is_made() {
         ),
         (
             config().unset("token_wo").set("token_file", "\"/x\""),
-            &["token_file", "host"],
+            &["token_file", "manifest"],
         ),
         (config().manifest("namespace", "\"A b\""), &["lower-case letters"]),
         (config().set("replicas", "-1"), &["replicas"]),
@@ -123,7 +123,7 @@ async fn the_same_delegate_twice_is_refused() {
     let Some(site) = Site::without_helm("m-twice").await else {
         return;
     };
-    // Twice in one configuration, at the same moment: one of them is made.
+    // Twice in one configuration: neither is made.
     let again = format!(
         "\nresource \"harness_delegate\" \"again\" {{\n  name = {0}\n  token_wo = var.token\n  replicas = 0\n  image = {1}\n  wait = {{ \
          until = \"installed\" }}\n  manifest = {{ namespace = {2} }}\n}}\n",
@@ -133,10 +133,9 @@ async fn the_same_delegate_twice_is_refused() {
     );
     one_error(
         site.apply(&asleep(&site).more(&again)).await,
-        &["nother resource of this configuration has the delegate"],
+        &["The same delegate twice", &site.name],
     );
-    let state = site.terraform.state_file();
-    assert_eq!(state.matches("\"index_key\"").count(), 0, "{state}");
+    assert_eq!(site.terraform.state().await.resource(THIS), &Json::Null);
     site.apply(&asleep(&site)).await.succeeds();
     site.terraform.assert_settled().await;
 
@@ -152,7 +151,7 @@ async fn the_same_delegate_twice_is_refused() {
     one_error(other.apply().await, &["The delegate exists already"]);
     assert_eq!(site.get(&["deployment,secret,configmap"]).await, before);
 
-    // Also before any plan has seen the delegate: the folder tells the two apart.
+    // Also before any plan has seen the delegate: the end of the apply has told the cluster whose it is.
     site.terraform.destroy().await.succeeds();
     site.terraform.apply().await.succeeds();
     one_error(other.apply().await, &["The delegate exists already"]);

@@ -42,12 +42,14 @@ async fn fifty_delegates_are_looked_at_with_one_list_a_kind() {
         .iter()
         .filter(|request| request.starts_with("PATCH"))
         .count();
-    // Six objects and one mark each, and the namespace; reads are lists that all share.
-    assert_eq!(writes, COUNT * 7 + 1, "{:#?}", tally(&making));
+    // Six objects each, and the namespace; and once Terraform has stored them, a mark each, which a later read makes up for when
+    // Terraform does not wait for it.
+    let made = COUNT * 6 + 1;
+    assert!((made..=made + COUNT).contains(&writes), "{:#?}", tally(&making));
     let reads = making.len() - writes;
     assert!(reads < COUNT, "{reads} reads: {:#?}", tally(&making));
 
-    // The first plan writes down that a state has them.
+    // The first plan writes down that a state has them, where that is still missing.
     site.terraform.assert_settled().await;
     proxy.requests();
     let started = Instant::now();

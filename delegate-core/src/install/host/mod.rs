@@ -402,6 +402,12 @@ fn stop_limit(grace: Duration) -> Duration {
     grace + Duration::from_secs(10)
 }
 
+/// Text of the systemd unit of an installation.
+pub fn unit(spec: &HostSpec) -> String {
+    let layout = Layout::new(&spec.directory);
+    service::unit_text(&claim(spec), &layout, spec.config.grace_period)
+}
+
 fn claim(spec: &HostSpec) -> Record {
     Record {
         name: spec.config.name.to_string(),

@@ -48,7 +48,7 @@ impl ServiceKind {
 }
 
 /// Text of the systemd unit.
-fn unit_text(record: &Record, layout: &Layout, grace: Duration) -> String {
+pub(super) fn unit_text(record: &Record, layout: &Layout, grace: Duration) -> String {
     let user = record
         .user
         .as_ref()

@@ -9,6 +9,7 @@ mod deployment;
 mod rights;
 mod settings;
 mod values;
+pub mod yaml;
 
 use std::collections::BTreeMap;
 
