@@ -253,8 +253,8 @@ fn overwrite_token(case: &Case) {
     ]);
 }
 
-/// One argument of `docker run`, and how `drift` tells it.
-type Argument = (&'static [&'static str], &'static str);
+/// An argument of `docker create`, and how `drift` tells it.
+type Argument = (&'static str, &'static str, &'static str);
 
 #[tokio::test]
 async fn a_container_that_was_replaced_by_hand_is_told_setting_by_setting() {
@@ -268,63 +268,88 @@ async fn a_container_that_was_replaced_by_hand_is_told_setting_by_setting() {
         .filter_map(Json::as_str)
         .map(str::to_owned)
         .collect();
-    let label = |case: &Case| format!("io.harness-delegate.name={}", case.name);
-    let table: &[Argument] = &[
-        (
-            &["--read-only", "--tmpfs", "/tmp"],
-            "read_only is true, installed with false",
-        ),
-        (&["--init"], "init is true, installed with false"),
-        (
-            &["--cap-add", "NET_ADMIN"],
-            "\"NET_ADMIN\" was added to capabilities.add",
-        ),
-        (
-            &["--cap-drop", "MKNOD"],
-            "\"MKNOD\" was added to capabilities.drop",
-        ),
-        (&["--privileged"], "privileged is true, installed with false"),
-        (&["--user", "0"], "the user is \"0\", installed with \"1001\""),
-        (&["--volume", "/tmp:/host"], "\"/tmp:/host\" was added to volumes"),
-        (
-            &["--add-host", "a.invalid:10.0.0.1"],
-            "\"a.invalid:10.0.0.1\" was added to extra_hosts",
-        ),
-        (&["--env", "MORE=1"], "MORE was added"),
-        (
-            &["--env", "DELEGATE_TAGS=other"],
-            "DELEGATE_TAGS is \"other\", installed with \"\"",
-        ),
-        (
-            &["--env", "DELEGATE_TOKEN=x"],
-            "DELEGATE_TOKEN was added to the environment",
-        ),
-        (&["--no-healthcheck"], "the health check was changed"),
-        (
-            &["--network", "none"],
-            "network is \"none\", installed with \"bridge\"",
-        ),
-        (&["--entrypoint", "/bin/sh"], "the entry point is"),
-        (
-            &["--label", "io.harness-delegate.note.token-wo-version=9"],
-            "the labels were changed",
-        ),
+    let label = format!("io.harness-delegate.name={}", case.name);
+    // In two rounds: each costs a plan, and those of the second do not go with those of the first.
+    let rounds: &[&[Argument]] = &[
+        &[
+            ("--read-only", "", "read_only is true, installed with false"),
+            (
+                "--tmpfs",
+                "/scratch:size=1m",
+                "\"/scratch:size=1m\" was added to folders in memory",
+            ),
+            ("--init", "", "init is true, installed with false"),
+            (
+                "--cap-add",
+                "NET_ADMIN",
+                "\"NET_ADMIN\" was added to capabilities.add",
+            ),
+            ("--cap-drop", "MKNOD", "\"MKNOD\" was added to capabilities.drop"),
+            ("--user", "0", "the user is \"0\", installed with \"1001\""),
+            ("--volume", "/tmp:/host", "\"/tmp:/host\" was added to volumes"),
+            (
+                "--add-host",
+                "a.invalid:10.0.0.1",
+                "\"a.invalid:10.0.0.1\" was added to extra_hosts",
+            ),
+            ("--env", "MORE=1", "MORE was added"),
+            (
+                "--env",
+                "DELEGATE_TAGS=other",
+                "DELEGATE_TAGS is \"other\", installed with \"\"",
+            ),
+            (
+                "--env",
+                "DELEGATE_TOKEN=x",
+                "DELEGATE_TOKEN was added to the environment",
+            ),
+            ("--stop-timeout", "5", "the stop timeout is 5, installed with 610"),
+            (
+                "--label",
+                "io.harness-delegate.note.token-wo-version=9",
+                "the labels were changed",
+            ),
+            ("--no-healthcheck", "", "the health check was changed"),
+            ("--entrypoint", "/bin/sh", "the entry point is"),
+        ],
+        &[
+            ("--privileged", "", "privileged is true, installed with false"),
+            (
+                "--network",
+                "none",
+                "network is \"none\", installed with \"bridge\"",
+            ),
+            ("--memory", "64m", "memory (bytes) is 67108864, installed with 0"),
+            ("--cpus", "0.5", "cpus (10⁻⁹) is 500000000, installed with 0"),
+            (
+                "--restart",
+                "on-failure:3",
+                "restart is \"on-failure:3\", installed with \"unless-stopped\"",
+            ),
+        ],
     ];
     docker(&["rm", "--force", &case.name]);
-    for (arguments, expected) in table {
-        let mut all = vec!["create", "--name", &case.name];
-        let label = label(&case);
-        all.extend(["--label", &label]);
+    for round in rounds {
+        let mut all = vec!["create", "--name", &case.name, "--label", &label];
         for line in &plain {
             all.extend(["--env", line]);
         }
-        all.extend(*arguments);
+        for (name, value, _) in *round {
+            all.push(name);
+            all.extend(Some(*value).filter(|value| !value.is_empty()));
+        }
         all.push(&case.engine.image);
         docker(&all);
         let drift = case.drift().await;
+        for (name, value, expected) in *round {
+            assert!(
+                drift.iter().any(|line| line.contains(expected)),
+                "{name} {value}: {drift:?}"
+            );
+        }
         assert!(
-            drift.iter().any(|line| line.contains(expected)),
-            "{arguments:?}: {drift:?}"
+            !drift.iter().any(|line| line.contains("TOKEN is \"x\"")),
+            "no secret: {drift:?}"
         );
         docker(&["rm", "--force", "--volumes", &case.name]);
     }
