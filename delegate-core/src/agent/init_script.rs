@@ -45,7 +45,6 @@ pub(super) async fn run(
     let exit = Command::new(shell, environment)
         .arg(file.path())
         .current_dir(working_dir)
-        .mark("init-script")
         .run(cancel, &mut OwnLog)
         .await
         .map_err(|error| format!("could not be run: {}", crate::protocol::http::chain(&error)))?;
@@ -100,5 +99,30 @@ mod tests {
         cancel.cancel();
         let reason = run("sleep 600", None, dir.path(), &cancel).await.unwrap_err();
         assert!(reason.contains("stopped"), "{reason}");
+    }
+
+    /// What ends the processes of a script must not find those of the delegate next to it.
+    #[tokio::test]
+    async fn a_stop_leaves_the_script_of_another_delegate_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let (started, go_on) = (dir.path().join("started"), dir.path().join("go-on"));
+        let script = format!(
+            "touch {}; until [ -e {} ]; do sleep 0.01; done",
+            started.display(),
+            go_on.display()
+        );
+        let never = CancellationToken::new();
+        let neighbour = run(&script, None, dir.path(), &never);
+        let stopped = async {
+            while !started.exists() {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+            let cancel = CancellationToken::new();
+            cancel.cancel();
+            run("sleep 600", None, dir.path(), &cancel).await.unwrap_err();
+            std::fs::write(&go_on, "").unwrap();
+        };
+        let (neighbour, ()) = tokio::join!(neighbour, stopped);
+        neighbour.unwrap();
     }
 }
