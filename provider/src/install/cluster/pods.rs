@@ -1,6 +1,7 @@
 //! The pods of a delegate: how they fare, what they say, whether they are connected.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use k8s_openapi::api::core::v1::{ContainerStatus, Event, Pod};
@@ -19,6 +20,10 @@ const EVENTS: usize = 8;
 /// Pods that an error shows.
 const PODS_SHOWN: usize = 3;
 
+/// Longest wait for a pod's own answer. A delegate answers in milliseconds; a pod whose network has just gone never does, and
+/// who waits for the delegate asks again.
+const ANSWER_LIMIT: Duration = Duration::from_secs(3);
+
 /// How one pod fares.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PodReport {
@@ -26,7 +31,7 @@ pub struct PodReport {
     pub name: String,
     /// Whether Kubernetes calls it ready.
     pub ready: bool,
-    /// Whether the delegate in it says that it is connected; `None` when it does not answer.
+    /// Whether the delegate in it says that it is connected; `None` when it does not answer, or is on its way out and not asked.
     pub connected: Option<bool>,
     /// Phase, and why a container does not run.
     pub state: String,
@@ -85,8 +90,9 @@ async fn report(cluster: &Connection, namespace: &str, pod: &Pod, port: u16) -> 
     if let Some(reason) = unscheduled.and_then(|c| c.message.as_deref()) {
         let _ = write!(state, ", not scheduled: {reason}");
     }
+    let leaving = pod.metadata.deletion_timestamp.is_some();
     let running = status.phase.as_deref() == Some("Running");
-    let connected = if running {
+    let connected = if running && !leaving {
         ask(cluster, namespace, &name, port).await
     } else {
         None
@@ -96,7 +102,7 @@ async fn report(cluster: &Connection, namespace: &str, pod: &Pod, port: u16) -> 
         ready,
         connected,
         state,
-        leaving: pod.metadata.deletion_timestamp.is_some(),
+        leaving,
     }
 }
 
@@ -136,9 +142,8 @@ fn trouble(container: &ContainerStatus) -> String {
 async fn ask(cluster: &Connection, namespace: &str, pod: &str, port: u16) -> Option<bool> {
     let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}:{port}/proxy{METRICS_PATH}");
     let request = http::Request::get(path).body(Vec::new()).ok()?;
-    let answer = cluster
-        .bounded("ask a pod for its metrics", cluster.client.request_text(request))
-        .await;
+    let answer = cluster.bounded("ask a pod for its metrics", cluster.client.request_text(request));
+    let answer = tokio::time::timeout(ANSWER_LIMIT, answer).await.ok()?;
     connected(&answer.ok()?)
 }
 
