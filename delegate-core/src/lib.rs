@@ -11,6 +11,8 @@ pub mod agent;
 #[cfg(feature = "program")]
 pub mod cli;
 pub mod config;
+#[cfg(feature = "program")]
+pub mod doctor;
 pub mod install;
 #[cfg(feature = "manager")]
 pub mod manager;

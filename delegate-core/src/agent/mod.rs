@@ -61,6 +61,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
+#[cfg(feature = "program")]
+pub(crate) use journal::user_of;
+#[cfg(feature = "program")]
+pub(crate) use load::meter::Meter;
+
 pub use journal::JournalError;
 pub use shutdown::{Shutdown, ShutdownHandle, Stop, shutdown};
 

@@ -4,6 +4,7 @@
 
 mod api;
 mod delegate;
+mod doctor;
 mod manager;
 mod manifest;
 mod run;
@@ -48,6 +49,7 @@ enum Command {
     /// Does one thing that is asked on standard input, and ends with it.
     #[command(hide = true)]
     CarryOut,
+    Doctor(Box<doctor::Doctor>),
     Manager(manager::Args),
     Manifest(Box<manifest::Args>),
     #[command(subcommand)]
@@ -99,6 +101,7 @@ pub fn main() -> std::process::ExitCode {
         Command::Status(args) => service::status(&args),
         Command::CarryOut => service::carry_out(),
         Command::Supervise(args) => service::supervise(&args),
+        Command::Doctor(args) => doctor::doctor(&args),
         Command::Manager(args) => manager::run(args),
         Command::Manifest(args) => manifest::run(&args),
         Command::Task(command) => task::run(command),

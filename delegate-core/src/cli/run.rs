@@ -193,6 +193,11 @@ async fn pass_on(mut terminate: Signal, mut interrupt: Signal, handle: ShutdownH
 }
 
 pub(super) fn read_config(args: &RunArgs) -> Result<DelegateConfig, String> {
+    DelegateConfig::from_env(&read_env(args)?).map_err(|errors| errors.to_string())
+}
+
+/// Every variable, from wherever it comes.
+pub(super) fn read_env(args: &RunArgs) -> Result<Env, String> {
     let file = match &args.env_file {
         None => Vec::new(),
         Some(path) => read_env_file(path)?,
@@ -207,8 +212,7 @@ pub(super) fn read_config(args: &RunArgs) -> Result<DelegateConfig, String> {
         .or(own.filter(|(name, _)| counts(name)))
         .or(file.into_iter().filter(|(name, _)| counts(name)));
     let proxy = read_proxy_file(&env)?;
-    let env = env.or(proxy);
-    DelegateConfig::from_env(&env).map_err(|errors| errors.to_string())
+    Ok(env.or(proxy))
 }
 
 /// Where the settings of a proxy are mounted unless `PROXY_CONFIG_FILE` says otherwise.

@@ -9,6 +9,7 @@ mod env;
 mod env_file;
 mod names;
 mod token;
+pub mod variables;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;

@@ -195,7 +195,7 @@ pub(super) fn unreadable(method: &Method, url: &Url, reason: impl Into<String>) 
     )
 }
 
-pub(super) fn status_error(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> CallErrorKind {
+pub(crate) fn status_error(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> CallErrorKind {
     let html = is_html(headers, body);
     let message = serde_json::from_slice::<Envelope<serde_json::Value>>(body)
         .ok()
@@ -228,7 +228,7 @@ fn quote(text: &str) -> String {
     }
 }
 
-pub(super) fn is_html(headers: &HeaderMap, body: &[u8]) -> bool {
+pub(crate) fn is_html(headers: &HeaderMap, body: &[u8]) -> bool {
     let declared = headers
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())

@@ -237,7 +237,7 @@ impl Http {
     }
 
     /// Whether `NO_PROXY` names the host of a URL, by the rules of the HTTP library that obeys it.
-    fn is_direct(&self, url: &Url) -> bool {
+    pub(crate) fn is_direct(&self, url: &Url) -> bool {
         let matcher = Matcher::builder()
             .all("http://any")
             .no(self.settings.no_proxy.join(","))
@@ -321,7 +321,7 @@ fn tls_config(settings: &HttpSettings, with_roots: bool) -> Result<ClientConfig,
     }
 }
 
-fn read_pair(
+pub(crate) fn read_pair(
     pair: &ClientCertificate,
 ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), HttpError> {
     let certificate = |reason: String| HttpError::ClientCertificate {

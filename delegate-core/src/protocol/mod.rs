@@ -5,7 +5,7 @@
 
 pub mod api;
 mod bearer;
-mod call_error;
+pub(crate) mod call_error;
 pub mod client;
 pub mod http;
 pub mod logs;

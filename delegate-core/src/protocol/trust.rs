@@ -43,7 +43,7 @@ pub(super) fn roots(extra: Option<&Path>) -> RootCertStore {
 }
 
 /// Regular files of a folder in the order of their names; links are followed, because mounted Secrets are links.
-pub(super) fn files_of(dir: &Path) -> Vec<PathBuf> {
+pub(crate) fn files_of(dir: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(dir) else {
         return Vec::new();
     };
@@ -56,7 +56,7 @@ pub(super) fn files_of(dir: &Path) -> Vec<PathBuf> {
 }
 
 /// A PEM bundle, or one certificate in DER.
-fn certificates_of(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+pub(crate) fn certificates_of(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let size = path.metadata().map_err(|error| error.to_string())?.len();
     if size > MAX_CERTIFICATE_FILE {
         return Err(format!(

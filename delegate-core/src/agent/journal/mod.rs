@@ -206,6 +206,20 @@ fn lock(dir: &Path, working_dir: &Path) -> Result<File, JournalError> {
     Ok(file)
 }
 
+/// The process id of the agent that works in a directory, empty when it cannot be read; `None` when none does.
+#[cfg(feature = "program")]
+pub(crate) fn user_of(working_dir: &Path) -> Option<String> {
+    let mut file = File::open(working_dir.join("journal").join("lock")).ok()?;
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => {
+            let mut owner = String::new();
+            let _ = file.read_to_string(&mut owner);
+            Some(owner.trim().to_owned())
+        }
+        _ => None,
+    }
+}
+
 /// The lines that say again what is known of an open task.
 fn lines_of(task: &Unfinished) -> Vec<u8> {
     let mut lines = Record::Taken {

@@ -10,14 +10,14 @@ const NO_BOUND: f64 = 1e18;
 
 /// What is in use, in percent; `None` where it cannot be told.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Use {
-    pub(super) cpu: Option<f64>,
-    pub(super) memory: Option<f64>,
+pub(crate) struct Use {
+    pub(crate) cpu: Option<f64>,
+    pub(crate) memory: Option<f64>,
 }
 
 /// Reads the figures. The use of CPU is that between two looks, so the first has none.
 #[derive(Debug)]
-pub(super) struct Meter {
+pub(crate) struct Meter {
     groups: PathBuf,
     proc: PathBuf,
     before: Option<Ticks>,
@@ -33,7 +33,7 @@ enum Ticks {
 }
 
 impl Meter {
-    pub(super) fn new(groups: &Path, proc: &Path) -> Self {
+    pub(crate) fn new(groups: &Path, proc: &Path) -> Self {
         Self {
             groups: groups.to_owned(),
             proc: proc.to_owned(),
@@ -41,7 +41,7 @@ impl Meter {
         }
     }
 
-    pub(super) fn look(&mut self) -> Use {
+    pub(crate) fn look(&mut self) -> Use {
         let now = self.group_cpu().or_else(|| self.machine_cpu());
         let cpu = self
             .before
@@ -52,6 +52,13 @@ impl Meter {
             cpu,
             memory: self.group_memory().or_else(|| self.machine_memory()),
         }
+    }
+
+    /// A bound of our group, such as `memory.max`; `None` where there is none.
+    #[cfg(feature = "program")]
+    pub(crate) fn bound(&self, controller: &str, name: &str) -> Option<f64> {
+        let bound: f64 = self.group_file(controller, name)?.trim().parse().ok()?;
+        (bound > 0.0 && bound < NO_BOUND).then_some(bound)
     }
 
     /// A file of our group: where `/proc/self/cgroup` says, or at the root of the mount, where a container sees its own.

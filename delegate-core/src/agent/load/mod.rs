@@ -3,7 +3,7 @@
 //! Where thresholds are set, the use of CPU and memory is looked at every few seconds; above one of them offered tasks
 //! are turned away, and counted, until it is below again. Figures that cannot be read turn nothing away.
 
-mod meter;
+pub(super) mod meter;
 
 use std::path::Path;
 use std::time::Duration;
