@@ -52,6 +52,16 @@ impl Running {
         nix::sys::signal::kill(pid, signal).unwrap();
     }
 
+    /// What it prints, where that was piped.
+    pub(crate) fn stdout(&mut self) -> Option<std::process::ChildStdout> {
+        self.0.stdout.take()
+    }
+
+    /// Whether it has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_some()
+    }
+
     /// Ends it as `kill -9` does.
     pub(crate) fn kill(&mut self) {
         self.0.kill().unwrap();

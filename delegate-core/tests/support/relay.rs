@@ -29,16 +29,24 @@ pub(crate) struct Relay {
     /// Heads of proxy requests.
     heads: Arc<Mutex<Vec<String>>>,
     cut: Arc<Mutex<CancellationToken>>,
+    /// Where connections lead; without it they are closed at once.
+    target: Arc<Mutex<Option<SocketAddr>>>,
 }
 
 impl Relay {
     pub(crate) async fn start(target: SocketAddr, front: Front) -> Self {
+        Self::start_towards(Some(target), front).await
+    }
+
+    /// With nowhere to lead yet, when there is no target.
+    pub(crate) async fn start_towards(target: Option<SocketAddr>, front: Front) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let this = Self {
             address: listener.local_addr().unwrap(),
             connections: Arc::default(),
             heads: Arc::default(),
             cut: Arc::default(),
+            target: Arc::new(Mutex::new(target)),
         };
         let relay = this.clone();
         tokio::spawn(async move {
@@ -47,6 +55,9 @@ impl Relay {
                 relay.connections.fetch_add(1, Ordering::SeqCst);
                 let (relay, front) = (relay.clone(), front.clone());
                 let cut = relay.cut.lock().unwrap().clone();
+                let Some(target) = *relay.target.lock().unwrap() else {
+                    continue;
+                };
                 tokio::spawn(cut.run_until_cancelled_owned(async move {
                     match front {
                         Front::Plain => pass(client, target).await,
@@ -71,6 +82,11 @@ impl Relay {
     /// Heads of the requests to the proxy so far.
     pub(crate) fn heads(&self) -> Vec<String> {
         self.heads.lock().unwrap().clone()
+    }
+
+    /// Leads new connections elsewhere, or nowhere.
+    pub(crate) fn point_to(&self, target: Option<SocketAddr>) {
+        *self.target.lock().unwrap() = target;
     }
 
     /// Breaks every connection.
