@@ -41,7 +41,7 @@ pub const THIS: &str = "harness_delegate.this";
 const ACCOUNT: &str = "acceptance";
 
 /// Sites at a time: the cluster, its pods and Terraform share the machine with the build of other tests.
-static TURNS: Semaphore = Semaphore::const_new(3);
+static TURNS: Semaphore = Semaphore::const_new(4);
 
 /// The cluster that was named for tests.
 #[derive(Clone)]
@@ -179,14 +179,14 @@ impl Drop for Cleanup {
                 "--wait=false",
             ]);
         }
-        for binding in ["cluster-admin", "cluster-viewer"] {
-            kubectl(&[
-                "delete",
-                "clusterrolebinding",
-                &format!("{}-{binding}", self.name),
-                "--ignore-not-found",
-            ]);
-        }
+        kubectl(&[
+            "delete",
+            "clusterrolebinding",
+            &format!("{}-cluster-admin", self.name),
+            &format!("{}-cluster-viewer", self.name),
+            "--ignore-not-found",
+            "--wait=false",
+        ]);
     }
 }
 
