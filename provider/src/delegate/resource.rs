@@ -33,8 +33,11 @@ const LAST_LOOK: Duration = Duration::from_millis(500);
 /// What is said of that.
 const UNFINISHED_LINE: &str = "the last apply did not finish, and the delegate is not what it waited for";
 
+/// Only a container tells it.
+const IMAGE_DIGEST: &str = "image_digest";
+
 /// What an update makes uncertain.
-const UNCERTAIN: [&str; 5] = ["connected", "ready_replicas", "version", "image_digest", "drift"];
+const UNCERTAIN: [&str; 5] = ["connected", "ready_replicas", "version", IMAGE_DIGEST, "drift"];
 
 /// The resource.
 #[derive(Debug, Default)]
@@ -78,8 +81,23 @@ impl Resource for Delegate {
                 }
             }
         }
-        if plan.has_changes() && !cx.provider.is_partial() {
-            check(cx, plan).await?;
+        if plan.config().named("docker").is_null() {
+            plan.set(IMAGE_DIGEST, &Field::<()>::Null)?;
+        }
+        if !plan.has_changes() {
+            return Ok(());
+        }
+        if !cx.provider.is_partial() {
+            return check(cx, plan).await;
+        }
+        // Without that capability the plan stands, and what cannot be known yet is checked by the apply.
+        if cx.client.deferral_allowed
+            && plan
+                .planned()
+                .model()
+                .map_or(true, |planned| needs_provider(&planned))
+        {
+            plan.defer(DeferReason::ProviderConfigUnknown);
         }
         Ok(())
     }
@@ -108,6 +126,9 @@ impl Resource for Delegate {
             ..
         } = request;
         if cx.provider.is_partial() && needs_provider(&state) {
+            if cx.client.deferral_allowed {
+                return Ok(ReadOutcome::Deferred(DeferReason::ProviderConfigUnknown));
+            }
             // What the provider will say is known only after apply; until then the stored picture is the best there is.
             return Ok(ReadOutcome::present(state));
         }

@@ -23,7 +23,6 @@ async fn a_delegate_is_installed_works_and_is_removed_without_a_trace() {
             "connected",
             "drift",
             "id",
-            "image_digest",
             "ready_replicas",
             "target_id",
             "version"

@@ -12,7 +12,22 @@ async fn a_delegate_comes_works_changes_and_goes() {
     let Some(mut site) = Site::without_helm("m-whole").await else {
         return;
     };
-    site.apply(&site.manifest_config()).await.succeeds();
+    site.manifest_config().write(&site);
+    let mut unknown = site.terraform.plan(&[]).await.unknown(THIS);
+    unknown.sort();
+    assert_eq!(
+        unknown,
+        [
+            "connected",
+            "drift",
+            "id",
+            "ready_replicas",
+            "target_id",
+            "version"
+        ],
+        "everything else is known before the apply"
+    );
+    site.terraform.apply().await.succeeds();
     assert_eq!(site.attribute("connected").await, true);
     assert_eq!(site.attribute("ready_replicas").await, 1);
     assert_eq!(site.attribute("drift").await, json!([]));
