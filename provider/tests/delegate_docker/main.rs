@@ -14,6 +14,8 @@
 
 #[path = "../support/manager.rs"]
 mod manager;
+#[path = "../support/rpc.rs"]
+mod rpc;
 #[path = "../support/secrets.rs"]
 mod secrets;
 #[path = "../support/terraform.rs"]
@@ -25,6 +27,7 @@ mod connections;
 mod fixture;
 mod images;
 mod life;
+mod listing;
 mod recovery;
 mod refusals;
 mod secrecy;

@@ -20,6 +20,8 @@ mod host;
 mod manager;
 #[path = "../support/other_machine.rs"]
 mod other_machine;
+#[path = "../support/rpc.rs"]
+mod rpc;
 #[path = "../support/secrets.rs"]
 mod secrets;
 #[path = "../support/terraform.rs"]

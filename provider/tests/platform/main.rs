@@ -15,6 +15,7 @@
 mod api;
 #[path = "../support/cluster.rs"]
 mod cluster;
+mod delegate;
 mod ephemeral;
 mod fixture;
 mod functions;
@@ -24,8 +25,10 @@ mod key;
 mod listing;
 #[path = "../support/manager.rs"]
 mod manager;
+mod messages;
 mod product;
 mod query;
+#[path = "../support/rpc.rs"]
 mod rpc;
 mod scope;
 #[path = "../support/terraform.rs"]

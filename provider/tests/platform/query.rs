@@ -1,13 +1,12 @@
 //! The listing of delegates: on this machine, in a cluster, and by `terraform query` where Terraform has it.
 
 use harness_provider::framework::value::Value;
-use serde_json::Value as Json;
 
-use crate::cluster::Site;
+use crate::cluster::{Config, Site};
 use crate::fixture::Case;
 use crate::host::Host;
 use crate::manager::{Manager, unique};
-use crate::rpc::{Bench, Listed};
+use crate::rpc::Bench;
 use crate::terraform::Terraform;
 
 /// A delegate in the default folder of this machine, installed by hand.
@@ -34,26 +33,18 @@ async fn by_hand() -> (Manager, Host, String) {
     (manager, host, name)
 }
 
-fn of_name<'l>(listed: &'l [Listed], name: &str) -> &'l Listed {
-    let found = listed
-        .iter()
-        .find(|one| one.identity.named("name").as_str() == Some(name));
-    found.unwrap_or_else(|| panic!("{name} is not in {listed:?}"))
-}
-
 #[tokio::test]
 async fn delegates_of_this_machine_are_listed_with_identity_and_state() {
     let (_manager, _host, name) = by_hand().await;
     let bench = Bench::new(&[]).await;
     let mode = [("mode", Value::from("host"))];
-    let listed = bench.list(&mode, false).await;
-    let one = of_name(&listed, &name);
+    let one = bench.listed(&mode, false, &name).await;
     assert_eq!(one.display_name, name);
     assert_eq!(one.identity.named("mode").as_str(), Some("host"));
     assert_eq!(one.identity.named("place").as_str(), Some("localhost"));
     assert!(one.resource.is_none());
-    let listed = bench.list(&mode, true).await;
-    let state = of_name(&listed, &name).resource.as_ref().expect("a state");
+    let one = bench.listed(&mode, true, &name).await;
+    let state = one.state();
     assert_eq!(
         state.named("id").as_str(),
         Some(format!("host/localhost/{name}").as_str())
@@ -65,13 +56,21 @@ async fn delegates_of_this_machine_are_listed_with_identity_and_state() {
 #[tokio::test]
 async fn a_list_block_that_mixes_places_is_refused() {
     let bench = Bench::new(&[]).await;
-    let problems = bench
-        .list_problems(&[("mode", "host".into()), ("namespace", "x".into())])
-        .await;
-    assert!(
-        problems.len() == 1 && problems[0].contains("namespace is about clusters"),
-        "{problems:?}"
-    );
+    let engine = Value::object([("host", Value::from("tcp://x"))]);
+    for (arguments, part) in [
+        (
+            vec![("mode", "host".into()), ("namespace", "x".into())],
+            "namespace does not go with mode = \"host\"",
+        ),
+        (
+            vec![("mode", "helm".into()), ("docker", engine.clone())],
+            "docker does not go with mode = \"helm\"",
+        ),
+        (vec![("docker", engine)], "Set mode = \"docker\""),
+    ] {
+        let problems = bench.list_problems(&arguments).await;
+        assert!(problems.len() == 1 && problems[0].contains(part), "{problems:?}");
+    }
     let problems = bench.list_problems(&[("mode", "vm".into())]).await;
     assert!(problems[0].contains("Must be one of"), "{problems:?}");
     // Without a cluster there is no list, and no empty one either.
@@ -88,47 +87,47 @@ async fn a_list_block_that_mixes_places_is_refused() {
     );
 }
 
-#[tokio::test]
-async fn releases_of_a_cluster_are_listed_with_the_id_that_imports_them() {
-    let Some(site) = Site::new("query").await else {
-        return;
-    };
-    let config = site
-        .config()
+/// A delegate of no pods, listed with its id everywhere and in its namespace, with the mode and without, but not with `other`.
+async fn is_listed(site: &Site, config: Config, mode: &str, other: &str) {
+    let config = config
         .set("replicas", "0")
         .set("tags", "[\"x\"]")
         .set("wait", "{ until = \"installed\" }");
     site.apply(&config).await.succeeds();
     let id = site.attribute("id").await;
     let kubeconfig = site.cluster.kubeconfig.display().to_string();
-    let bench = Bench::new(&[(
-        "kubernetes",
-        Value::object([("config_path", Value::from(kubeconfig))]),
-    )])
-    .await;
-    // Of all namespaces, and of one.
-    let everywhere = bench.list(&[], false).await;
-    let one = of_name(&everywhere, &site.name);
+    let cluster = Value::object([("config_path", Value::from(kubeconfig))]);
+    let bench = Bench::new(&[("kubernetes", cluster)]).await;
+    let one = bench.listed(&[], false, &site.name).await;
     assert_eq!(one.display_name, format!("{} in {}", site.name, site.namespace));
-    let namespace = [("namespace", Value::from(site.namespace.as_str()))];
-    let here = bench.list(&namespace, true).await;
-    assert_eq!(here.len(), 1, "{here:?}");
-    assert_eq!(here[0].diagnostics, Vec::<String>::new());
-    let part = |name: &str| {
-        here[0]
-            .identity
-            .named(name)
-            .as_str()
-            .unwrap_or_default()
-            .to_owned()
-    };
-    let parts = ["mode", "place", "namespace", "name"].map(part);
-    assert_eq!(Json::from(parts.join("/")), id);
-    let state = here[0].resource.as_ref().expect("a state");
+    let here = [
+        ("mode", Value::from(mode)),
+        ("namespace", Value::from(site.namespace.as_str())),
+    ];
+    let all = bench.list(&here, true).await;
+    assert_eq!(all.len(), 1, "{all:?}");
+    assert_eq!(serde_json::json!(all[0].id()), id);
+    let state = all[0].state();
     assert_eq!(state.named("tags"), &Value::set([Value::from("x")]));
     assert_eq!(state.named("name").as_str(), Some(site.name.as_str()));
+    let others = [("mode", Value::from(other)), here[1].clone()];
+    assert!(bench.list(&others, false).await.is_empty());
     site.terraform.destroy().await.succeeds();
-    assert!(bench.list(&namespace, false).await.is_empty());
+    assert!(bench.list(&here, false).await.is_empty());
+}
+
+#[tokio::test]
+async fn releases_of_a_cluster_are_listed_with_the_id_that_imports_them() {
+    if let Some(site) = Site::new("query").await {
+        is_listed(&site, site.config(), "helm", "manifest").await;
+    }
+}
+
+#[tokio::test]
+async fn plain_objects_of_a_cluster_are_listed_with_the_id_that_imports_them() {
+    if let Some(site) = Site::without_helm("query-m").await {
+        is_listed(&site, site.manifest_config(), "manifest", "helm").await;
+    }
 }
 
 /// Whether this Terraform has `query`.

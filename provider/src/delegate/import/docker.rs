@@ -64,6 +64,10 @@ pub(super) async fn complete(
     let located = state.docker.take().unwrap_or_default();
     let mut docker = arguments(&config, &host, &image);
     docker.container = located.container.filter(|name| *name != state.name);
+    if located.host.is_some() {
+        docker.cert_path = located.cert_path;
+        docker.ssh_opts = located.ssh_opts;
+    }
     docker.host = located.host;
     if docker.network.as_deref() != Some("host") {
         let all = seen

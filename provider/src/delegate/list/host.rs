@@ -1,46 +1,32 @@
-//! Delegates that are services of this machine: those in the folder where installations are put that name none.
+//! Delegates that are services of a machine: those in the folder where installations are put that name none.
 
-use std::path::Path;
-
-use delegate_core::install::host;
+use tokio_util::sync::CancellationToken;
 
 use super::Found;
+use crate::data::ProviderData;
+use crate::delegate::model::Ssh;
 use crate::delegate::place::told_of_machine;
-use crate::framework::diagnostics::{Diagnostic, Diagnostics};
-use crate::install::host::Facts;
+use crate::delegate::spec::access;
+use crate::framework::diagnostics::Diagnostics;
+use crate::install::host::Machine;
 
-pub(super) async fn find() -> Result<Vec<Found>, Diagnostics> {
-    tokio::task::spawn_blocking(look)
+pub(super) async fn find(
+    ssh: Option<&Ssh>,
+    provider: &ProviderData,
+    stop: &CancellationToken,
+) -> Result<Vec<Found>, Diagnostics> {
+    let told = |error| told_of_machine(&error);
+    let machine = Machine::reach(ssh.map(access).as_ref(), &provider.ssh, stop)
         .await
-        .map_err(|panic| Diagnostics::error("The listing failed", panic.to_string()))?
-}
-
-fn look() -> Result<Vec<Found>, Diagnostics> {
-    let here = Facts::of_this_machine().map_err(|error| told_of_machine(&error))?;
-    let any = here.default_directory("any");
-    let base = any.parent().unwrap_or(Path::new("/"));
-    let entries = match std::fs::read_dir(base) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => {
-            let summary = format!("Cannot look into {}", base.display());
-            return Err(Diagnostic::from_error(summary, &error, "Run Terraform as a user who may.").into());
-        }
-    };
-    let mut found = Vec::new();
-    for entry in entries.flatten() {
-        let directory = entry.path();
-        match host::observe(&directory) {
-            // A folder of another name cannot be found again by the delegate's.
-            Ok(Some(seen)) if here.default_directory(&seen.record.name) == directory => found.push(Found {
-                id: format!("host/localhost/{}", seen.record.name),
-                display_name: seen.record.name,
-            }),
-            Ok(_) => {}
-            Err(error) => {
-                tracing::warn!(%error, directory = %directory.display(), "a folder was left out of the listing");
-            }
-        }
-    }
-    Ok(found)
+        .map_err(told)?;
+    let names = machine.installed(stop).await.map_err(told)?;
+    let place = machine.name();
+    let found = names.into_iter().map(|name| Found {
+        id: format!("host/{place}/{name}"),
+        display_name: match ssh {
+            None => name,
+            Some(_) => format!("{name} on {place}"),
+        },
+    });
+    Ok(found.collect())
 }

@@ -4,7 +4,8 @@
 //! It looks and changes nothing. A place that cannot be looked at is an error; a single delegate that cannot be read is
 //! listed with what is wrong with it.
 
-mod helm;
+mod cluster;
+mod docker;
 mod host;
 
 use tokio_util::sync::CancellationToken;
@@ -13,8 +14,18 @@ use crate::data::ProviderData;
 use crate::framework::prelude::*;
 use crate::framework::value::to_value;
 
-use super::model::{Kubernetes, Model};
+use super::model::{Docker, Kubernetes, Model, Ssh};
 use super::{import, schema};
+
+/// Arguments that say where to look, and the modes that they are about.
+const PLACES: [(&str, &[Option<&str>]); 4] = [
+    ("namespace", IN_CLUSTERS),
+    ("kubernetes", IN_CLUSTERS),
+    ("docker", &[Some("docker")]),
+    ("ssh", &[Some("host")]),
+];
+
+const IN_CLUSTERS: &[Option<&str>] = &[None, Some("helm"), Some("manifest")];
 
 /// The listing.
 #[derive(Debug, Default)]
@@ -26,6 +37,8 @@ struct Config {
     mode: Option<String>,
     namespace: Option<String>,
     kubernetes: Option<Kubernetes>,
+    docker: Option<Docker>,
+    ssh: Option<Ssh>,
 }
 
 /// A delegate that was found.
@@ -54,30 +67,55 @@ impl ListResource for DelegateList {
             .attribute(
                 "mode",
                 Attribute::string()
-                    .validate(Validator::one_of(["helm", "host"]))
-                    .describe("Where to look: `helm` (when absent), releases in a cluster; `host`, services of this machine."),
+                    .validate(Validator::one_of(["helm", "manifest", "docker", "host"]))
+                    .describe(
+                        "Where to look: `helm`, releases in a cluster; `manifest`, plain objects of this provider there; both when \
+                         absent. `docker`, containers of an engine; `host`, services of a machine, in the folder where those are put \
+                         that name none.",
+                    ),
             )
             .attribute(
                 "namespace",
                 Attribute::string()
                     .validate(Validator::length(1, 63))
-                    .describe("With `helm`: only this namespace. All of them when absent, which the account must be allowed to list."),
+                    .describe("In a cluster: only this namespace. All of them when absent, which the account must be allowed to list."),
             )
             .attribute(
                 "kubernetes",
-                Attribute::object(schema::kubernetes()).describe("With `helm`: the cluster; the provider's when absent."),
+                Attribute::object(schema::kubernetes()).describe("The cluster; the provider's when absent."),
+            )
+            .attribute(
+                "docker",
+                Attribute::object(schema::engine()).describe("With `docker`: the engine; the provider's when absent."),
+            )
+            .attribute(
+                "ssh",
+                Attribute::object(schema::ssh()).describe("With `host`: another machine; this one when absent."),
             )
     }
 
     async fn validate(&self, _cx: &Context<ProviderData>, config: &Value) -> Diagnostics {
         let mut problems = Diagnostics::new();
-        if config.named("mode").as_str() == Some("host") {
-            for name in ["namespace", "kubernetes"] {
-                if !config.named(name).is_null() {
-                    let detail =
-                        format!("{name} is about clusters, and mode is \"host\". Remove one of them.");
-                    problems.push(Diagnostic::error("Conflicting arguments", detail).at(name));
-                }
+        let mode = config.named("mode");
+        if !mode.is_null() && mode.as_str().is_none() {
+            return problems;
+        }
+        for (name, modes) in PLACES {
+            if !config.named(name).is_null() && !modes.contains(&mode.as_str()) {
+                let detail = match (mode.as_str(), modes) {
+                    (Some(mode), _) => {
+                        format!(
+                            "{name} does not go with mode = {mode:?}, which looks elsewhere. Remove one of them."
+                        )
+                    }
+                    (None, [Some(wanted), ..]) => {
+                        format!(
+                            "{name} says where to look with mode = {wanted:?}, and without a mode clusters are looked at. Set mode = {wanted:?}."
+                        )
+                    }
+                    (None, _) => continue,
+                };
+                problems.push(Diagnostic::error("Conflicting arguments", detail).at(name));
             }
         }
         problems
@@ -92,8 +130,12 @@ impl ListResource for DelegateList {
         let config: Config = request.config.model()?;
         let provider = cx.data()?;
         let mut found = match config.mode.as_deref() {
-            Some("host") => host::find().await?,
-            _ => helm::find(config.namespace.as_deref(), config.kubernetes.as_ref(), provider).await?,
+            Some("docker") => docker::find(config.docker.as_ref(), provider).await?,
+            Some("host") => host::find(config.ssh.as_ref(), provider, &cx.stop).await?,
+            way => {
+                let (namespace, kubernetes) = (config.namespace.as_deref(), config.kubernetes.as_ref());
+                cluster::find(way, namespace, kubernetes, provider).await?
+            }
         };
         found.sort_by(|a, b| a.id.cmp(&b.id));
         let ty = schema::schema().ty();
@@ -106,14 +148,7 @@ impl ListResource for DelegateList {
             };
             let mut item = ListItem::new(identity, delegate.display_name);
             if request.include_resource {
-                match Box::pin(state(
-                    &delegate.id,
-                    config.kubernetes.as_ref(),
-                    provider,
-                    &cx.stop,
-                ))
-                .await
-                {
+                match Box::pin(state(&delegate.id, &config, provider, &cx.stop)).await {
                     Ok(Some(state)) => item.resource = Some(to_value(&state, &ty)?),
                     // It went while it was looked at.
                     Ok(None) => continue,
@@ -132,21 +167,29 @@ impl ListResource for DelegateList {
     }
 }
 
-/// The state that an import of this id leads to.
+/// The state that an import of this id leads to. An id says which place; how to get there is the list block's.
 async fn state(
     id: &str,
-    kubernetes: Option<&Kubernetes>,
+    config: &Config,
     provider: &ProviderData,
     stop: &CancellationToken,
 ) -> Result<Option<Model>, Diagnostics> {
     let mut model = import::locate(&ImportTarget::Id(id.to_owned()))?;
-    if let Some(named) = kubernetes.filter(|_| model.kubernetes.is_some()) {
-        // The files come from the list block; the context is the id's.
-        let context = model.kubernetes.take().and_then(|found| found.config_context);
-        model.kubernetes = Some(Kubernetes {
-            config_context: context,
+    if let (Some(found), Some(named)) = (&mut model.kubernetes, &config.kubernetes) {
+        // The context is the id's.
+        let config_context = found.config_context.take();
+        *found = Kubernetes {
+            config_context,
             ..named.clone()
-        });
+        };
+    }
+    if let (Some(found), Some(named)) = (&mut model.docker, &config.docker) {
+        found.host = found.host.take().or_else(|| named.host.clone());
+        found.cert_path.clone_from(&named.cert_path);
+        found.ssh_opts.clone_from(&named.ssh_opts);
+    }
+    if let Some(found) = &mut model.host {
+        found.ssh.clone_from(&config.ssh);
     }
     Ok(match import::complete(model, provider, stop).await? {
         ReadOutcome::Present { state, .. } => Some(state),

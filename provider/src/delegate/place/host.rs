@@ -273,7 +273,7 @@ pub(in crate::delegate) fn told(error: &MachineError) -> Diagnostics {
             ("The machine cannot be used", "host.ssh")
         }
         MachineError::NoIdentity { .. } => ("The machine has no identity", "host"),
-        MachineError::System { .. } => ("The machine cannot be used", "host"),
+        MachineError::System { .. } | MachineError::Closed { .. } => ("The machine cannot be used", "host"),
         MachineError::Processor { .. } | MachineError::Program { .. } => {
             ("The host installation failed", "host.binary")
         }

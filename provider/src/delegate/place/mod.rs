@@ -9,6 +9,7 @@ mod helm;
 mod host;
 mod manifest;
 
+pub(super) use docker::told as told_of_engine;
 pub(super) use helm::told as told_of_helm;
 pub(super) use host::told as told_of_machine;
 pub(super) use manifest::told as told_of_manifest;

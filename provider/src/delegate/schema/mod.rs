@@ -8,7 +8,7 @@ mod token;
 pub(super) use checks::duration;
 pub(super) use checks::{is_label, is_url, parses};
 use delegate_core::config::{AccountId, DelegateName};
-pub(super) use places::kubernetes;
+pub(super) use places::{engine, kubernetes, ssh};
 
 use crate::framework::schema::{Attribute, Schema, Validator};
 use crate::framework::value::Type;

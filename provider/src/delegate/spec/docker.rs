@@ -131,7 +131,7 @@ pub(super) fn spec(
 
 /// The provider's engine with the resource's own arguments over it. A resource that names an engine leaves the provider's
 /// certificates aside, because they belong to another; logins of registries belong to all.
-pub(super) fn target(docker: &model::Docker, provider: &ProviderData) -> Target {
+pub(in crate::delegate) fn target(docker: &model::Docker, provider: &ProviderData) -> Target {
     if docker.host.is_none() {
         return provider.docker.clone();
     }

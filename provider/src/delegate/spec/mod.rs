@@ -13,7 +13,7 @@ use delegate_core::config::{
     AccountId, DelegateConfig, DelegateName, DelegateToken, DelegateType, Proxy, ProxyCredentials,
     ProxyScheme, Tag, TokenSource,
 };
-pub(super) use docker::{CERTIFICATE_FILE, TOKEN_FILE};
+pub(super) use docker::{CERTIFICATE_FILE, TOKEN_FILE, target as engine_of};
 pub(super) use host::{HostWish, access, beside_provider};
 use url::Url;
 
@@ -91,7 +91,7 @@ pub(super) fn spec(
         config.delegate_type = DelegateType::Docker;
         return Ok(Spec::Docker(
             Box::new(docker::spec(model, docker, token, config)?),
-            Box::new(docker::target(docker, provider)),
+            Box::new(engine_of(docker, provider)),
         ));
     }
     let host = model.host.clone().unwrap_or_default();

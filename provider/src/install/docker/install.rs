@@ -31,7 +31,7 @@ const ENGINE_LIMIT: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Name of the next container while it is made.
-fn next(name: &str) -> String {
+pub(super) fn next(name: &str) -> String {
     format!("{name}.next")
 }
 

@@ -93,14 +93,19 @@ impl Facts {
         }
     }
 
-    /// Folder of an installation when none is named.
-    pub fn default_directory(&self, name: &str) -> PathBuf {
+    /// Folder of the installations that name none.
+    pub(super) fn default_base(&self) -> PathBuf {
         let base = if self.root {
             PathBuf::from("/var/lib")
         } else {
             self.home.join(".local/share")
         };
-        base.join("harness-delegate").join(name)
+        base.join("harness-delegate")
+    }
+
+    /// Folder of an installation when none is named.
+    pub fn default_directory(&self, name: &str) -> PathBuf {
+        self.default_base().join(name)
     }
 }
 

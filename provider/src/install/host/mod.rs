@@ -5,6 +5,7 @@
 //! [`MachineError`].
 
 mod facts;
+mod installed;
 mod processor;
 mod remote;
 
@@ -115,6 +116,14 @@ pub enum MachineError {
         /// The folder.
         path: PathBuf,
     },
+    /// A folder of this machine that cannot be looked into.
+    #[error("cannot look into {}: {source}; run Terraform as a user who may", path.display())]
+    Closed {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The program does not work there.
     #[error("the program {path} does not work on {machine}: {said}", path = path.display())]
     Unanswered {
@@ -171,6 +180,26 @@ impl Machine {
         match self {
             Self::Here(_) => "localhost".to_owned(),
             Self::There(remote) => remote.name(),
+        }
+    }
+
+    /// The names of the delegates in the folder where installations are put that name none.
+    ///
+    /// # Errors
+    /// When that folder cannot be looked into.
+    pub async fn installed(&self, stop: &CancellationToken) -> Result<Vec<String>, MachineError> {
+        match self {
+            Self::Here(facts) => {
+                let facts = facts.clone();
+                let look = tokio::task::spawn_blocking(move || installed::here(&facts));
+                look.await.unwrap_or_else(|panic| {
+                    Err(MachineError::Closed {
+                        path: self.facts().default_base(),
+                        source: std::io::Error::other(panic),
+                    })
+                })
+            }
+            Self::There(remote) => remote.installed(stop).await,
         }
     }
 

@@ -17,7 +17,7 @@ use delegate_core::install::host::order::{Answer, Order, Sighting, answer_from_l
 use delegate_core::install::host::{FileStamp, HostSpec, Layout, digest_file};
 use tokio_util::sync::CancellationToken;
 
-use super::{Facts, MachineError, facts, processor};
+use super::{Facts, MachineError, facts, installed, processor};
 use crate::install::ssh::{Connection, Input, Output, SshError};
 
 /// Longest look. Nothing in it waits; but the machine may be loaded.
@@ -80,6 +80,26 @@ impl Remote {
 
     pub(super) fn name(&self) -> String {
         self.connection.destination().to_string()
+    }
+
+    /// The names of the delegates in the folder where installations are put that name none. No program is needed for it.
+    pub(super) async fn installed(&self, stop: &CancellationToken) -> Result<Vec<String>, MachineError> {
+        let base = self.facts.default_base();
+        let output = self
+            .run(installed::QUESTION, &base, Input::Nothing, Some(LOOK_LIMIT), stop)
+            .await?;
+        match output.code {
+            0 => Ok(installed::of_answer(&self.facts, &output.stdout)),
+            NOTHING_THERE => Ok(Vec::new()),
+            HIDDEN => Err(MachineError::Hidden {
+                machine: self.name(),
+                path: base,
+            }),
+            _ => Err(MachineError::Shell {
+                machine: self.name(),
+                said: output.last_words(),
+            }),
+        }
     }
 
     /// Gives an order to the program installed in a folder, and when that cannot be asked to `program`; nothing when
@@ -327,7 +347,14 @@ mod tests {
 
     #[test]
     fn a_line_is_one_line_and_no_path_leaves_its_quotes() {
-        for script in [facts::QUESTION, ORDER_INSTALLED, ORDER_INCOMING, TAKE, SWEEP] {
+        for script in [
+            facts::QUESTION,
+            installed::QUESTION,
+            ORDER_INSTALLED,
+            ORDER_INCOMING,
+            TAKE,
+            SWEEP,
+        ] {
             // Not every login shell takes an end of line inside quotes.
             assert!(!script.contains(['\'', '\n']), "{script}");
         }

@@ -3,6 +3,7 @@
 mod access;
 mod import;
 mod life;
+mod listing;
 mod lost;
 mod users;
 
@@ -59,6 +60,11 @@ impl Remote {
 
     /// That no `ssh` of ours is left that leads to this machine.
     pub(crate) fn assert_disconnected(&self) {
+        assert_eq!(self.connections(), 0, "an ssh is left");
+    }
+
+    /// How many programs `ssh` lead to this machine.
+    pub(crate) fn connections(&self) -> usize {
         let port = self.machine.port.to_string();
         let ours = |line: &&Vec<u8>| {
             let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
@@ -71,6 +77,6 @@ impl Remote {
             .flatten()
             .filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok())
             .collect();
-        assert_eq!(lines.iter().filter(ours).count(), 0, "an ssh is left");
+        lines.iter().filter(ours).count()
     }
 }

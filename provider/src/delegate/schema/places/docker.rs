@@ -7,7 +7,7 @@ use crate::framework::value::{Type, Value};
 use crate::install::docker::{Restart, is_volume, memory};
 
 pub(super) fn argument() -> Attribute {
-    let arguments = engine(Object::new());
+    let arguments = engine();
     let arguments = container(arguments);
     let arguments = network(arguments);
     let arguments = limits(arguments);
@@ -16,8 +16,9 @@ pub(super) fn argument() -> Attribute {
     )
 }
 
-fn engine(object: Object) -> Object {
-    object
+/// Which engine, and how to get there.
+pub(in crate::delegate) fn engine() -> Object {
+    Object::new()
         .attribute(
             "host",
             Attribute::string().validate(Validator::text(is_engine)).describe(

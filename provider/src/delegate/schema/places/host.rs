@@ -3,10 +3,44 @@
 use super::super::checks::{is_absolute, is_duration};
 use super::comes_or_goes;
 use crate::framework::schema::{Attribute, Object, Validator};
-use crate::install::ssh;
+use crate::install::ssh::{is_host as is_machine, is_user as is_login};
 
 pub(super) fn argument() -> Attribute {
-    let ssh = Object::new()
+    let arguments = Object::new()
+        .attribute(
+            "binary",
+            Attribute::string().describe("The program to install; the `harness-delegate` beside the provider when absent."),
+        )
+        .attribute(
+            "directory",
+            Attribute::string()
+                .requires_replace()
+                .validate(Validator::text(is_absolute))
+                .describe("Folder of the installation; `/var/lib/harness-delegate/<name>`, or below the home folder, when absent."),
+        )
+        .attribute(
+            "service",
+            Attribute::string().default("auto").validate(Validator::one_of(["auto", "systemd", "process"])).describe(
+                "What keeps it running: `systemd`, a supervisor `process` of its own, or `auto`: systemd where it runs.",
+            ),
+        )
+        .attribute("user", Attribute::string().describe("User it runs as; with systemd only."))
+        .attribute(
+            "ssh",
+            Attribute::object(ssh()).requires_replace_if(comes_or_goes).describe(
+                "Install on another machine, with your own `ssh`: its agent, keys, configuration and known hosts. Nothing is asked. The \
+                 program is copied, unless the same is there, and does the work there; paths in other arguments are of that machine, \
+                 `binary` is of this one. A change leads to the same machine, which `target_id` makes sure of; to follow a machine that is \
+                 made anew, use `lifecycle { replace_triggered_by }`.",
+            ),
+        );
+    Attribute::object(arguments)
+        .describe("Install as a service of this machine, or of another one over `ssh`.")
+}
+
+/// How to get to another machine.
+pub(in crate::delegate) fn ssh() -> Object {
+    Object::new()
         .attribute(
             "host",
             Attribute::string()
@@ -48,45 +82,15 @@ pub(super) fn argument() -> Attribute {
                 "Become root there with `sudo`, which must not ask for a password. Without it a user who is not root installs below \
                  his home folder, and the delegate runs as himself, without systemd: nothing starts it after a reboot.",
             ),
-        );
-    let arguments = Object::new()
-        .attribute(
-            "binary",
-            Attribute::string().describe("The program to install; the `harness-delegate` beside the provider when absent."),
         )
-        .attribute(
-            "directory",
-            Attribute::string()
-                .requires_replace()
-                .validate(Validator::text(is_absolute))
-                .describe("Folder of the installation; `/var/lib/harness-delegate/<name>`, or below the home folder, when absent."),
-        )
-        .attribute(
-            "service",
-            Attribute::string().default("auto").validate(Validator::one_of(["auto", "systemd", "process"])).describe(
-                "What keeps it running: `systemd`, a supervisor `process` of its own, or `auto`: systemd where it runs.",
-            ),
-        )
-        .attribute("user", Attribute::string().describe("User it runs as; with systemd only."))
-        .attribute(
-            "ssh",
-            Attribute::object(ssh).requires_replace_if(comes_or_goes).describe(
-                "Install on another machine, with your own `ssh`: its agent, keys, configuration and known hosts. Nothing is asked. The \
-                 program is copied, unless the same is there, and does the work there; paths in other arguments are of that machine, \
-                 `binary` is of this one. A change leads to the same machine, which `target_id` makes sure of; to follow a machine that is \
-                 made anew, use `lifecycle { replace_triggered_by }`.",
-            ),
-        );
-    Attribute::object(arguments)
-        .describe("Install as a service of this machine, or of another one over `ssh`.")
 }
 
 fn is_host(text: &str) -> Result<(), String> {
     let problem = "Must be a name or an address, without user and port: those are arguments of their own.";
-    ssh::is_host(text).then_some(()).ok_or_else(|| problem.to_owned())
+    is_machine(text).then_some(()).ok_or_else(|| problem.to_owned())
 }
 
 fn is_user(text: &str) -> Result<(), String> {
     let problem = "Must be a user's name: letters, digits and . _ - @ \\ + $, not beginning with '-'.";
-    ssh::is_user(text).then_some(()).ok_or_else(|| problem.to_owned())
+    is_login(text).then_some(()).ok_or_else(|| problem.to_owned())
 }

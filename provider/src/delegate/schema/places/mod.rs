@@ -5,6 +5,9 @@ mod helm;
 mod host;
 mod manifest;
 
+pub(in crate::delegate) use docker::engine;
+pub(in crate::delegate) use host::ssh;
+
 use super::checks::is_duration;
 use crate::framework::schema::{Attribute, Change, Object, Rule, Schema, Validator};
 use crate::framework::value::Type;

@@ -1,5 +1,7 @@
 //! Calls that the Terraform at hand may be too old to make, as messages to the provider in this process.
 
+#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test uses its part")]
+
 use futures_util::StreamExt as _;
 use harness_provider::HarnessProvider;
 use harness_provider::delegate::{Delegate, DelegateList};
@@ -9,14 +11,11 @@ use harness_provider::framework::value::{Type, Value, msgpack};
 use harness_provider::plugin::StopSignal;
 use harness_provider::plugin::proto::tfplugin6 as pb;
 use harness_provider::plugin::proto::tfplugin6::provider_server::Provider as _;
-use harness_provider::token::TokenResource;
 use tonic::Request;
-
-use crate::manager::{Manager, unique};
 
 /// A configured provider.
 pub(crate) struct Bench {
-    service: ProviderServer<HarnessProvider>,
+    pub(crate) service: ProviderServer<HarnessProvider>,
 }
 
 /// A listed object.
@@ -44,15 +43,6 @@ impl Bench {
             .into_inner();
         assert_eq!(texts(&reply.diagnostics), Vec::<String>::new());
         Self { service }
-    }
-
-    async fn of(manager: &Manager) -> Self {
-        Self::new(&[
-            ("endpoint", manager.url.as_str().into()),
-            ("account_id", manager.account.as_str().into()),
-            ("platform_api_key", manager.api_key.as_str().into()),
-        ])
-        .await
     }
 
     /// Lists delegates.
@@ -90,6 +80,20 @@ impl Bench {
             .await
     }
 
+    /// The one listed delegate of this name.
+    pub(crate) async fn listed(
+        &self,
+        arguments: &[(&str, Value)],
+        include_resource: bool,
+        name: &str,
+    ) -> Listed {
+        let all = self.list(arguments, include_resource).await;
+        let of_name = |one: &&Listed| one.identity.named("name").as_str() == Some(name);
+        assert_eq!(all.iter().filter(of_name).count(), 1, "{name} in {all:?}");
+        let mut all = all.into_iter();
+        all.find(|one| of_name(&one)).expect("it was counted")
+    }
+
     /// What is wrong with a list block.
     pub(crate) async fn list_problems(&self, arguments: &[(&str, Value)]) -> Vec<String> {
         let request = pb::validate_list_resource_config::Request {
@@ -106,7 +110,22 @@ impl Bench {
     }
 }
 
-fn wire(set: &[(&str, Value)], ty: &Type) -> pb::DynamicValue {
+impl Listed {
+    /// The import id that the identity stands for.
+    pub(crate) fn id(&self) -> String {
+        let parts = ["mode", "place", "namespace", "name"].map(|name| self.identity.named(name));
+        let parts: Vec<&str> = parts.into_iter().filter_map(Value::as_str).collect();
+        parts.join("/")
+    }
+
+    /// What is wrong with it, and its state.
+    pub(crate) fn state(&self) -> &Value {
+        assert_eq!(self.diagnostics, Vec::<String>::new());
+        self.resource.as_ref().expect("a state")
+    }
+}
+
+pub(crate) fn wire(set: &[(&str, Value)], ty: &Type) -> pb::DynamicValue {
     let value = Value::object(set.iter().cloned()).conform(ty).unwrap();
     pb::DynamicValue {
         msgpack: msgpack::encode(&value, ty).unwrap().into(),
@@ -114,73 +133,9 @@ fn wire(set: &[(&str, Value)], ty: &Type) -> pb::DynamicValue {
     }
 }
 
-fn texts(diagnostics: &[pb::Diagnostic]) -> Vec<String> {
+pub(crate) fn texts(diagnostics: &[pb::Diagnostic]) -> Vec<String> {
     diagnostics
         .iter()
         .map(|one| format!("{}: {}", one.summary, one.detail))
         .collect()
-}
-
-#[test]
-fn every_part_of_the_provider_obeys_terraforms_rules() {
-    let faults = ProviderServer::new(HarnessProvider, StopSignal::new()).check();
-    assert_eq!(faults, Vec::<String>::new());
-}
-
-#[tokio::test]
-async fn a_token_is_imported_by_its_identity() {
-    let manager = Manager::start().await;
-    let name = unique("identity");
-    let made = manager
-        .verb(&["token", "create", &name])
-        .output()
-        .await
-        .expect("it runs");
-    assert!(made.status.success());
-    let bench = Bench::of(&manager).await;
-    let identity_type = TokenResource.identity_schema().unwrap().ty();
-    let state_type = TokenResource.schema().ty();
-    let request = pb::import_resource_state::Request {
-        type_name: "harness_delegate_token".into(),
-        identity: Some(pb::ResourceIdentityData {
-            identity_data: Some(wire(&[("name", name.as_str().into())], &identity_type)),
-        }),
-        ..Default::default()
-    };
-    let reply = bench
-        .service
-        .import_resource_state(Request::new(request))
-        .await
-        .unwrap()
-        .into_inner();
-    assert_eq!(texts(&reply.diagnostics), Vec::<String>::new());
-    let imported = reply.imported_resources.into_iter().next().expect("one");
-    // As Terraform does at once.
-    let request = pb::read_resource::Request {
-        type_name: "harness_delegate_token".into(),
-        current_state: imported.state,
-        private: imported.private,
-        current_identity: imported.identity,
-        ..Default::default()
-    };
-    let reply = bench
-        .service
-        .read_resource(Request::new(request))
-        .await
-        .unwrap()
-        .into_inner();
-    assert_eq!(texts(&reply.diagnostics), Vec::<String>::new());
-    let state = msgpack::decode(&reply.new_state.expect("a state").msgpack, &state_type).unwrap();
-    assert_eq!(state.named("status").as_str(), Some("ACTIVE"));
-    assert_eq!(state.named("id").as_str(), Some(name.as_str()));
-    let data = reply
-        .new_identity
-        .and_then(|identity| identity.identity_data)
-        .expect("an identity");
-    let identity = msgpack::decode(&data.msgpack, &identity_type).unwrap();
-    assert_eq!(
-        identity.named("account_id").as_str(),
-        Some(manager.account.as_str())
-    );
-    assert_eq!(identity.named("name").as_str(), Some(name.as_str()));
 }

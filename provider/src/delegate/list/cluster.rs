@@ -23,7 +23,9 @@ const RELEASE: &str = "meta.helm.sh/release-name";
 /// … and its namespace.
 const NAMESPACE: &str = "meta.helm.sh/release-namespace";
 
+/// `mode`: only those that came this way; both when absent.
 pub(super) async fn find(
+    mode: Option<&str>,
     namespace: Option<&str>,
     kubernetes: Option<&Kubernetes>,
     provider: &ProviderData,
@@ -36,12 +38,16 @@ pub(super) async fn find(
         Some(namespace) => cluster.list(kind, namespace, LABELS).await,
         None => cluster.list_everywhere(kind, LABELS).await,
     };
-    let mut found: Vec<Found> = deployments
-        .map_err(told)?
+    let delegate = |deployment| {
+        let found = release(deployment, cluster.context()).map(|found| ("helm", found));
+        let found = found.or_else(|| Some(("manifest", plain(deployment, cluster.context())?)));
+        found.filter(|(way, _)| mode.is_none_or(|mode| mode == *way))
+    };
+    let found = deployments.map_err(told)?;
+    let mut found: Vec<Found> = found
         .iter()
-        .filter_map(|deployment| {
-            release(deployment, cluster.context()).or_else(|| plain(deployment, cluster.context()))
-        })
+        .filter_map(delegate)
+        .map(|(_, found)| found)
         .collect();
     // A release may have several.
     found.sort_by(|a, b| a.id.cmp(&b.id));
