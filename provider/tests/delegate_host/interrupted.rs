@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::fixture::{Case, DELEGATE, DRAINS, TOKEN};
 use crate::manager::until;
+use crate::terraform::{INTERRUPTED_WITHIN, ends_within};
 
 const APPLY: &[&str] = &["apply", "-no-color", "-auto-approve"];
 
@@ -18,16 +19,19 @@ async fn an_interrupt_while_waiting_ends_the_apply_at_once_and_keeps_the_state()
     };
     case.manager.stop().await;
     case.configure(&format!("{TOKEN}\n  wait = {{ timeout = \"10m\" }}"));
-    let apply = case.terraform.start(APPLY);
     let announced = case.host.file("work/http-address");
-    until("the agent", async || announced.exists().then_some(())).await;
-    let began = Instant::now();
-    apply.interrupt();
-    let error = apply.end().await.fails();
-    assert!(began.elapsed() < PROMPTLY, "{:?}", began.elapsed());
-    assert!(error.contains("was interrupted"), "{error}");
-    assert!(case.terraform.state().await.is_tainted(DELEGATE));
-    case.host.assert_one_delegate();
+    ends_within(INTERRUPTED_WITHIN, async || {
+        case.assert_removed().await;
+        let apply = case.terraform.start(APPLY);
+        until("the agent", async || announced.exists().then_some(())).await;
+        let (took, run) = apply.interrupted().await;
+        let error = run.fails();
+        assert!(error.contains("was interrupted"), "{error}");
+        assert!(case.terraform.state().await.is_tainted(DELEGATE));
+        case.host.assert_one_delegate();
+        took
+    })
+    .await;
     case.manager.resume().await;
     case.assert_heals().await;
     case.assert_removed().await;
