@@ -122,8 +122,8 @@ async fn a_kill_right_after_terraform_was_told_is_healed() {
         let secret = site.get(&["secret", &secret]).await;
         secret["metadata"]["annotations"]["harness-delegate/complete"].is_string()
     };
-    assert!(complete().await, "the apply has ended in order");
-    // And where it has not, the next look at it does.
+    // The end of that process writes it down, unless Terraform loses its patience of two seconds with it, as it does on a machine
+    // under load; and where that happens, the next look does.
     site.kubectl(&["annotate", "secret", &secret, "harness-delegate/complete-"])
         .await;
     site.terraform.assert_settled().await;

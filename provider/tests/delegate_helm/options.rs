@@ -1,5 +1,7 @@
 //! How Helm goes about it: undo, history, rights that change, and values that win over arguments.
 
+use serde_json::json;
+
 use crate::cluster::{Config, Site, THIS};
 
 /// A delegate without pods: what is tested is the release.
@@ -138,7 +140,7 @@ async fn the_same_release_twice_is_refused_before_anything_is_made() {
 }
 
 #[tokio::test]
-async fn a_change_of_token_tags_and_replicas_loses_no_running_task() {
+async fn a_change_of_token_image_tags_and_replicas_loses_no_running_task() {
     let Some(mut site) = Site::new("drain").await else {
         return;
     };
@@ -156,10 +158,16 @@ async fn a_change_of_token_tags_and_replicas_loses_no_running_task() {
     let token = site.manager.say(&["token", "create", "second"]).await;
     let token = token.split_whitespace().last().unwrap().to_owned();
     site.terraform.set_env("TF_VAR_token", token);
+    // The same image by its whole name: another one, for whoever compares names.
+    let image = match site.cluster.image.as_str() {
+        whole if whole.contains('/') => whole.to_owned(),
+        short => format!("docker.io/library/{short}"),
+    };
     let changed = site
         .config()
         .set("permissions", "\"NAMESPACE_ADMIN\"")
         .set("token_wo_version", "2")
+        .set("image", json!(image).to_string())
         .set("tags", r#"["new"]"#)
         .set("replicas", "2");
     changed.write(&site);
@@ -184,6 +192,11 @@ async fn a_change_of_token_tags_and_replicas_loses_no_running_task() {
     );
     apply.end().await.succeeds();
     assert_eq!(site.pods().await.len(), 2);
+    let deployment = site.get(&["deployment", &site.name]).await;
+    assert_eq!(
+        deployment["spec"]["template"]["spec"]["containers"][0]["image"],
+        image
+    );
     assert_eq!(
         site.manager.task("new", "true").await["command_execution_status"],
         "SUCCESS"
