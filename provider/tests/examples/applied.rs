@@ -70,6 +70,25 @@ async fn the_minikube_example_works_in_a_cluster() {
     );
 }
 
+#[tokio::test]
+async fn the_manifest_example_works_in_a_cluster() {
+    let Some(site) = Site::without_helm("manifest").await else {
+        return;
+    };
+    let kubeconfig = site.cluster.kubeconfig.display().to_string();
+    let site = at(site, "manifest", &[("kubeconfig", &kubeconfig)]);
+    site.terraform.apply().await.succeeds();
+    let state = site.terraform.state().await;
+    assert_eq!(state.output("delegate")["connected"], true);
+    // What the data source says is what the resource has applied.
+    for object in state.output("objects").as_array().expect("a list") {
+        let object = object.as_str().expect("a name").to_lowercase();
+        site.kubectl(&["get", &object]).await;
+    }
+    site.terraform.assert_settled().await;
+    site.terraform.destroy().await.succeeds();
+}
+
 /// A service account with just the rights that the example's head names. What it has outside of its namespace goes with
 /// this value; the rest goes with the namespace.
 struct Account<'a> {
