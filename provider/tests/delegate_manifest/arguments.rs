@@ -12,7 +12,7 @@ fn forgotten(site: &Site) {
     }
 }
 
-fn everything(site: &Site) -> Config {
+pub(crate) fn everything(site: &Site) -> Config {
     asleep(site)
         .set("description", r#""a <delegate> & \"more\"""#)
         .set("tags", r#"["linux", "prod"]"#)

@@ -15,6 +15,7 @@ mod arguments;
 #[path = "../support/cluster.rs"]
 mod cluster;
 mod drift;
+mod fields;
 mod lifecycle;
 mod places;
 mod recovery;
