@@ -5,8 +5,7 @@
 //! a miss is marked, and that is all. A figure that cannot be had (a program fails) ends the run with what it said.
 //!
 //! One file a subject: `plugin` (start of the provider), `plan` (Terraform), `cluster` (Terraform and
-//! Kubernetes), `agent` (start and size), `task` (the way of a
-//! task); `site` has what they share.
+//! Kubernetes), `agent` (start and size), `task` (the way of a task); `site`, `watch` and `requests` have what they share.
 
 #![allow(
     clippy::expect_used,
@@ -22,8 +21,10 @@ mod plugin;
 #[path = "../../tests/support/plugin_client.rs"]
 mod plugin_client;
 mod report;
+mod requests;
 mod site;
 mod task;
+mod watch;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Instant;
 
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 use crate::Outcome;
 use crate::report::{Figure, Report, Unit};
@@ -109,7 +109,12 @@ pub(crate) struct Workspace {
 impl Workspace {
     pub(crate) fn new(site: &Site, name: &str, configuration: &str) -> Outcome<Self> {
         let folder = site.subfolder(name)?;
-        std::fs::write(folder.join("main.tf"), configuration)?;
+        let workspace = Self {
+            folder,
+            token: site.token.clone(),
+        };
+        workspace.configure(configuration)?;
+        let folder = &workspace.folder;
         // The mirror holds copies, as an installation does.
         let mirror = folder.join("mirror");
         let version = env!("CARGO_PKG_VERSION");
@@ -136,20 +141,36 @@ impl Workspace {
                 mirror.display()
             ),
         )?;
-        Ok(Self {
-            folder,
-            token: site.token.clone(),
-        })
+        Ok(workspace)
     }
 
-    /// Runs Terraform; an error says what it said.
-    pub(crate) async fn run(&self, arguments: &[&str]) -> Outcome<Output> {
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Puts another configuration into its place.
+    pub(crate) fn configure(&self, configuration: &str) -> Outcome<()> {
+        Ok(std::fs::write(self.folder.join("main.tf"), configuration)?)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
         let mut command = terraform(&self.folder);
         command
             .args(arguments)
             .args(["-input=false", "-no-color"])
             .env("TF_VAR_token", &self.token);
-        let output = command.output().await?;
+        command
+    }
+
+    /// Starts Terraform, to be interrupted.
+    pub(crate) fn start(&self, arguments: &[&str]) -> Outcome<Child> {
+        let mut command = self.command(arguments);
+        Ok(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?)
+    }
+
+    /// Runs Terraform; an error says what it said.
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Outcome<Output> {
+        let output = self.command(arguments).output().await?;
         if !output.status.success() {
             let (out, err) = (
                 String::from_utf8_lossy(&output.stdout),
@@ -158,6 +179,12 @@ impl Workspace {
             return Err(format!("terraform {arguments:?}: {}\n{out}\n{err}", output.status).into());
         }
         Ok(output)
+    }
+
+    /// The addresses in the state.
+    pub(crate) async fn state(&self) -> Outcome<String> {
+        let output = terraform(&self.folder).args(["state", "list"]).output().await?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     /// How long each of several plans took. With `-detailed-exitcode`, one that would change something fails.

@@ -65,7 +65,7 @@ pub(crate) async fn measure(programs: &Programs, runs: usize, report: &mut Repor
         what: "  then: GetProviderSchema".to_owned(),
         unit: Unit::Milliseconds,
         samples: schemas,
-        target: None,
+        target: Some(2.0),
         beside: "first call on the connection",
     });
     report.add(Figure {

@@ -25,6 +25,7 @@ pub(crate) enum Unit {
     Milliseconds,
     Seconds,
     Mebibytes,
+    Requests,
 }
 
 impl Unit {
@@ -33,6 +34,7 @@ impl Unit {
             Self::Milliseconds => "ms",
             Self::Seconds => "s",
             Self::Mebibytes => "MiB",
+            Self::Requests => "requests",
         }
     }
 
@@ -44,11 +46,18 @@ impl Unit {
         }
     }
 
+    /// A number of things.
+    #[expect(clippy::cast_precision_loss, reason = "nobody counts to 2^52")]
+    pub(crate) fn count(count: usize) -> f64 {
+        count as f64
+    }
+
     /// Digits after the point: what repeated runs agree on.
     fn digits(self) -> usize {
         match self {
             Self::Seconds => 3,
             Self::Milliseconds | Self::Mebibytes => 2,
+            Self::Requests => 0,
         }
     }
 }

@@ -192,6 +192,11 @@ pub(crate) async fn terminate(child: &mut Child) -> Outcome<()> {
     Ok(())
 }
 
+/// The most that a process has held so far, in bytes.
+pub(crate) fn peak(pid: u32) -> Outcome<u64> {
+    status(pid, "VmHWM:")
+}
+
 /// What a process holds, in bytes.
 pub(crate) struct Memory {
     pub(crate) rss: u64,
@@ -199,17 +204,19 @@ pub(crate) struct Memory {
 }
 
 pub(crate) fn memory(pid: u32) -> Outcome<Memory> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let field = |name: &str| -> Outcome<u64> {
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix(name))
-            .ok_or("no such field")?;
-        let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse()?;
-        Ok(kibibytes * 1024)
-    };
     Ok(Memory {
-        rss: field("VmRSS:")?,
-        anon: field("RssAnon:")?,
+        rss: status(pid, "VmRSS:")?,
+        anon: status(pid, "RssAnon:")?,
     })
+}
+
+/// An amount that the kernel tells of a process, in bytes.
+fn status(pid: u32, name: &str) -> Outcome<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix(name))
+        .ok_or("no such field")?;
+    let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse()?;
+    Ok(kibibytes * 1024)
 }
