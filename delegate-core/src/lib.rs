@@ -1,7 +1,7 @@
 //! A Harness-compatible delegate as a library: configuration, wire protocol, agent, task kinds, child processes,
 //! what an installation consists of, and (feature `manager`) a self-hosted manager.
 //!
-//! Arrows point one way: `agent → task → process`, `agent → protocol ← manager`; the manager and the agent never
+//! Arrows point one way: `agent → task → process`, `agent → protocol ← manager`, `secrets → task`; the manager and the agent never
 //! know each other, a task kind knows nothing of the agent, and [`config`] knows nobody. The Terraform provider uses
 //! [`config`] and `install`, so what is installed and what runs cannot disagree.
 
@@ -19,6 +19,7 @@ pub mod manager;
 pub mod process;
 pub mod protocol;
 mod secret;
+pub mod secrets;
 pub mod task;
 
 pub use secret::Secret;

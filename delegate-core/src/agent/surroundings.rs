@@ -28,7 +28,7 @@ const BUNDLE_VARIABLES: [&str; 5] = [
 /// The environment of children, and what in it is secret.
 pub(super) fn of_children(config: &DelegateConfig) -> (Environment, Vec<Secret>) {
     let mut environment = Environment::of_this_process(&[]);
-    let mut secrets = Vec::new();
+    let mut secrets = config.secrets.own();
     if let Some(proxy) = &config.proxy {
         let url = proxy.url();
         for name in ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"] {

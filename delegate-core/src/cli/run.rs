@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -17,6 +18,8 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use super::{ExitCode, complain};
 use crate::agent::{Agent, Exit, ShutdownHandle, Stop, shutdown};
 use crate::config::{DelegateConfig, Env, LogFormat, LogLevel, parse_env_file};
+use crate::protocol::http::HttpSettings;
+use crate::secrets::Providers;
 
 /// Threads that run tasks of the agent. It waits far more than it computes; the second keeps health and heartbeats
 /// answering while the first masks a flood of output.
@@ -94,10 +97,10 @@ pub(super) fn run(args: &RunArgs) -> ExitCode {
         }
     };
     start_log(config.log_level, config.log_format);
-    if TOKEN_VARIABLES
+    let has_token = TOKEN_VARIABLES
         .iter()
-        .any(|name| std::env::var_os(name).is_some())
-    {
+        .any(|name| std::env::var_os(name).is_some());
+    if has_token || !config.secrets.own().is_empty() {
         hide_environment();
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -138,7 +141,10 @@ async fn work(config: DelegateConfig) -> ExitCode {
         working_dir = %config.working_dir.display(),
         "starting"
     );
-    let agent = match Agent::builder(config).build() {
+    let providers = Arc::new(Providers::new(&config.secrets, &HttpSettings::from(&config)));
+    let kept_alive = Arc::clone(&providers);
+    let _keep_alive = AbortOnDropHandle::new(tokio::spawn(async move { kept_alive.keep_alive().await }));
+    let agent = match Agent::builder(config).secrets(providers).build() {
         Ok(agent) => agent,
         Err(problem) => {
             complain(problem);

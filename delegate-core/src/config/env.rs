@@ -21,6 +21,7 @@ pub(super) use network::percent_encode;
 use network::{more_direct_hosts, read_client_certificate, read_proxy, read_zero_trust};
 
 mod network;
+mod secrets;
 
 /// Variables to read from: a snapshot, not the process's own.
 #[derive(Clone, Default)]
@@ -264,6 +265,7 @@ impl DelegateConfig {
             .parsed(&["DELEGATE_MEMORY_THRESHOLD", "MEMORY_USAGE_THRESHOLD"])
             .or(both);
         config.zero_trust = read_zero_trust(&mut read);
+        config.secrets = secrets::read(&mut read);
         if let Some(seconds) = read.parsed(&["DELEGATE_GRACE_PERIOD_SECONDS"]) {
             config.grace_period = Duration::from_secs(seconds);
         }
@@ -427,6 +429,7 @@ impl DelegateConfig {
                 EnvValue::Secret(Secret::new(percent_encode(login.password.expose()))),
             ));
         }
+        vars.extend(secrets::write(&self.secrets));
         vars
     }
 }

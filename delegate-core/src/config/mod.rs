@@ -8,6 +8,7 @@
 mod env;
 mod env_file;
 mod names;
+pub mod secrets;
 mod token;
 pub mod variables;
 
@@ -88,6 +89,8 @@ pub struct DelegateConfig {
     pub memory_threshold: Option<Percent>,
     /// `ZTS_URL` and its companions: a service that is asked before each task.
     pub zero_trust: Option<ZeroTrust>,
+    /// `DELEGATE_SECRETS_*`: where the secrets come from that tasks refer to.
+    pub secrets: secrets::SecretSettings,
     /// `DELEGATE_GRACE_PERIOD_SECONDS`: time for running tasks to finish after SIGTERM.
     pub grace_period: Duration,
     /// `PROXY_HOST` and its companions.
@@ -132,6 +135,7 @@ impl DelegateConfig {
             cpu_threshold: None,
             memory_threshold: None,
             zero_trust: None,
+            secrets: secrets::SecretSettings::default(),
             grace_period: DEFAULT_GRACE_PERIOD,
             proxy: None,
             no_proxy: Vec::new(),

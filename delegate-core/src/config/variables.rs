@@ -7,6 +7,18 @@
 pub const READ: &[&str] = &[
     "ACCOUNT_ID",
     "ACCOUNT_SECRET",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_EC2_METADATA_DISABLED",
+    "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+    "AWS_ROLE_ARN",
+    "AWS_ROLE_SESSION_NAME",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
     "BLOCK_SHELL_TASK",
     "CPU_USAGE_THRESHOLD",
     "DELEGATE_CLIENT_CERTIFICATE_KEY_PATH",
@@ -20,6 +32,22 @@ pub const READ: &[&str] = &[
     "DELEGATE_NAME",
     "DELEGATE_NAMESPACE",
     "DELEGATE_RESOURCE_THRESHOLD",
+    "DELEGATE_SECRETS_AWS_ENDPOINT",
+    "DELEGATE_SECRETS_AWS_REGION",
+    "DELEGATE_SECRETS_AWS_STS_ENDPOINT",
+    "DELEGATE_SECRETS_DIR",
+    "DELEGATE_SECRETS_ENV_PREFIX",
+    "DELEGATE_SECRETS_VAULT_AUTH_MOUNT",
+    "DELEGATE_SECRETS_VAULT_KUBERNETES_ROLE",
+    "DELEGATE_SECRETS_VAULT_KUBERNETES_TOKEN_FILE",
+    "DELEGATE_SECRETS_VAULT_MOUNT",
+    "DELEGATE_SECRETS_VAULT_NAMESPACE",
+    "DELEGATE_SECRETS_VAULT_ROLE_ID",
+    "DELEGATE_SECRETS_VAULT_SECRET_ID",
+    "DELEGATE_SECRETS_VAULT_SECRET_ID_FILE",
+    "DELEGATE_SECRETS_VAULT_TOKEN",
+    "DELEGATE_SECRETS_VAULT_TOKEN_FILE",
+    "DELEGATE_SECRETS_VAULT_URL",
     "DELEGATE_SHELL",
     "DELEGATE_TAGS",
     "DELEGATE_TASK_CAPACITY",
@@ -148,7 +176,11 @@ mod tests {
     /// Names in quotes in the sources that read settings: what is read there must be in the table.
     #[test]
     fn every_variable_that_is_read_is_in_the_table() {
-        let sources = [include_str!("env.rs"), include_str!("env/network.rs")];
+        let sources = [
+            include_str!("env.rs"),
+            include_str!("env/network.rs"),
+            include_str!("env/secrets.rs"),
+        ];
         let words = sources.iter().flat_map(|source| source.split('"'));
         let is_name = |word: &&str| {
             word.contains('_')

@@ -14,7 +14,7 @@ use crate::process::{Command, Environment, Limits};
 pub struct TaskContext {
     /// Identity of the task; also the mark of its processes.
     pub task_id: String,
-    /// What to do, as the manager sent it. Read it with [`TaskContext::data`].
+    /// What to do, as the manager sent it, with values in the place of references to secrets. Read it with [`TaskContext::data`].
     pub data: Value,
     /// The log of the task. What goes in is masked.
     pub log: LogWriter,
@@ -27,7 +27,7 @@ pub struct TaskContext {
     pub grace: Duration,
     /// Cancelled when the task is to be aborted.
     pub cancel: CancellationToken,
-    /// Turns references into secrets, and makes them known to the masking.
+    /// What is masked. A kind whose data has secrets spelled out makes them known here.
     pub secrets: Secrets,
     /// What child processes may see of our environment.
     pub environment: Environment,
@@ -42,7 +42,7 @@ impl TaskContext {
     }
 
     /// A program to run for this task: in its directory, with its environment, limits, mark and masking. To be called
-    /// after the secrets are resolved, since those resolved later are not masked in its output.
+    /// after the secrets are made known, since those that become so later are not masked in its output.
     pub fn command(&self, program: impl Into<std::ffi::OsString>) -> Command {
         Command::new(program, self.environment.clone())
             .current_dir(&self.work_dir)

@@ -14,6 +14,7 @@ mod data;
 mod error;
 mod log;
 mod output;
+mod reference;
 mod registry;
 mod request;
 mod runner;

@@ -4,19 +4,25 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use serde_json::Value;
 
-use super::TaskError;
+use super::{TaskError, reference};
 use crate::Secret;
 use crate::process::mask::{Masker, Rules};
 
-/// What marks a value as a reference: `<+secrets.getValue("name")>`. Anything else is the secret itself.
-const REFERENCE: &str = "<+secrets.";
+/// References in one task: nobody needs more, and each may cost a call.
+const MAX_REFERENCES: usize = 200;
+
+/// So many are resolved at a time: quick for a task with many, and gentle to who keeps them.
+const AT_ONCE: usize = 8;
 
 /// Fetches secrets from where a delegate's owner keeps them.
 #[async_trait]
 pub trait SecretResolver: Send + Sync {
-    /// The value of a reference. The error is a sentence: what was tried, what came back, what to do; never a value.
-    async fn resolve(&self, reference: &str) -> Result<Secret, String>;
+    /// The value of a name, as it stands in `<+secrets.getValue("name")>`. Several may be asked for at a time; must end
+    /// within a bound of its own. The error is a sentence: what was tried, what came back, what to do; never a value.
+    async fn resolve(&self, name: &str) -> Result<Secret, String>;
 }
 
 /// The resolver of a delegate without any secret provider: knows nothing.
@@ -24,7 +30,7 @@ pub struct NoProvider;
 
 #[async_trait]
 impl SecretResolver for NoProvider {
-    async fn resolve(&self, _reference: &str) -> Result<Secret, String> {
+    async fn resolve(&self, _name: &str) -> Result<Secret, String> {
         Err("no secret provider is configured on this delegate; send the value itself, or configure a provider"
             .to_owned())
     }
@@ -62,33 +68,38 @@ impl Secrets {
         }
     }
 
-    /// Turns the values of a map into secrets: those that are references are resolved, all are masked from now on.
-    /// `path`: of the map in the data, for errors.
-    pub async fn resolve(
-        &self,
-        path: &str,
-        values: &BTreeMap<String, Secret>,
-    ) -> Result<BTreeMap<String, Secret>, TaskError> {
-        // What is spelled out is known before anything can fail and be told.
-        self.mask(values.values().filter(|value| !is_reference(value)).cloned());
-        let mut resolved = BTreeMap::new();
-        for (name, value) in values {
-            let value = if is_reference(value) {
-                self.resolver
-                    .resolve(value.expose())
-                    .await
-                    .map_err(|problem| TaskError::Secret {
-                        path: format!("{path}.{name}"),
-                        reference: value.expose().to_owned(),
-                        problem,
-                    })?
-            } else {
-                value.clone()
-            };
-            resolved.insert(name.clone(), value);
+    /// Replaces every reference in task data by the value that it stands for, which is masked from then on. With an error
+    /// nothing is replaced. May be dropped at any await.
+    pub(super) async fn resolve(&self, data: &mut Value) -> Result<(), TaskError> {
+        if !reference::has_any(data) {
+            return Ok(());
         }
-        self.mask(resolved.values().cloned());
-        Ok(resolved)
+        let mut wanted = BTreeMap::new();
+        reference::find(data, "", &mut wanted)?;
+        if wanted.len() > MAX_REFERENCES {
+            return Err(TaskError::Refused(format!(
+                "the task's data refers to {} secrets, at most {MAX_REFERENCES} are resolved; split the task",
+                wanted.len()
+            )));
+        }
+        let resolve = |(name, (path, reference)): (String, (String, String))| async move {
+            match self.resolver.resolve(&name).await {
+                Ok(value) => Ok((name, value)),
+                Err(problem) => Err(TaskError::Secret {
+                    path,
+                    reference,
+                    problem,
+                }),
+            }
+        };
+        let values: BTreeMap<_, _> = futures_util::stream::iter(wanted)
+            .map(resolve)
+            .buffer_unordered(AT_ONCE)
+            .try_collect()
+            .await?;
+        self.mask(values.values().cloned());
+        reference::replace(data, &values);
+        Ok(())
     }
 
     /// Masks these from now on, too.
@@ -115,59 +126,60 @@ impl Secrets {
     }
 }
 
-fn is_reference(value: &Secret) -> bool {
-    value.expose().contains(REFERENCE)
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     struct Vault;
 
     #[async_trait]
     impl SecretResolver for Vault {
-        async fn resolve(&self, reference: &str) -> Result<Secret, String> {
-            assert_eq!(reference, r#"<+secrets.getValue("db")>"#);
-            Ok(Secret::new("from-the-vault"))
+        async fn resolve(&self, name: &str) -> Result<Secret, String> {
+            match name {
+                "db" => Ok(Secret::new("from-the-vault")),
+                _ => Err("there is no such name".to_owned()),
+            }
         }
-    }
-
-    fn values(name: &str, value: &str) -> BTreeMap<String, Secret> {
-        BTreeMap::from([(name.to_owned(), Secret::new(value))])
     }
 
     #[tokio::test]
     async fn what_is_resolved_is_masked() {
         let secrets = Secrets::new(Arc::new(Vault), vec![Secret::new("the-token")]);
-        let masker = secrets.masker();
+        let text = "the-token from-the-vault";
+        assert_eq!(secrets.masker().mask_str(text), "************** from-the-vault");
+        let mut data = json!({"secrets": {"A": "x<+secrets.getValue(\"db\")>"}});
+        secrets.resolve(&mut data).await.unwrap();
+        assert_eq!(data, json!({"secrets": {"A": "xfrom-the-vault"}}));
         assert_eq!(
-            masker.mask_str("the-token from-the-vault"),
-            "************** from-the-vault"
-        );
-        let resolved = secrets
-            .resolve("secrets", &values("A", r#"<+secrets.getValue("db")>"#))
-            .await
-            .unwrap();
-        assert_eq!(resolved["A"].expose(), "from-the-vault");
-        secrets.resolve("secrets", &values("B", "literal")).await.unwrap();
-        assert_eq!(
-            secrets.masker().mask_str("the-token/from-the-vault/literal"),
-            [crate::process::mask::MASK; 3].join("/")
+            secrets.masker().mask_str(text),
+            [crate::process::mask::MASK; 2].join(" ")
         );
     }
 
     #[tokio::test]
-    async fn without_a_provider_a_reference_is_named_in_the_error() {
-        let secrets = Secrets::new(Arc::new(NoProvider), Vec::new());
-        let error = secrets
-            .resolve("secrets", &values("A", r#"<+secrets.getValue("db")>"#))
-            .await
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains(r#"`<+secrets.getValue("db")>`"#) && error.contains("`secrets.A`"),
-            "{error}"
+    async fn what_cannot_be_resolved_is_named_with_its_field_and_nothing_is_replaced() {
+        let secrets = Secrets::new(Arc::new(Vault), Vec::new());
+        let before = json!({"a": "<+secrets.getValue('db')>", "b": ["<+secrets.getValue('no')>"]});
+        let mut data = before.clone();
+        let error = secrets.resolve(&mut data).await.unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "secret `<+secrets.getValue('no')>` in task data field `b[0]`: there is no such name"
         );
+        assert_eq!(data, before);
+        let none = Secrets::new(Arc::new(NoProvider), Vec::new());
+        let error = none.resolve(&mut data).await.unwrap_err().to_string();
+        assert!(error.contains("no secret provider"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn more_references_than_anybody_needs_are_refused() {
+        let secrets = Secrets::new(Arc::new(Vault), Vec::new());
+        let many = (0..=MAX_REFERENCES).map(|n| format!("<+secrets.getValue('{n}')>"));
+        let mut data = many.collect();
+        let error = secrets.resolve(&mut data).await.unwrap_err().to_string();
+        assert!(error.contains("201 secrets, at most 200"), "{error}");
     }
 }

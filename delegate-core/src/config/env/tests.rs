@@ -2,6 +2,9 @@ use proptest::option::of;
 use proptest::prelude::*;
 
 use super::*;
+use crate::config::secrets::{
+    AwsIdentity, AwsSettings, EnvironmentSecrets, OwnSecret, SecretSettings, VaultLogin, VaultSettings,
+};
 use crate::config::{AccountId, ClientCertificate, Proxy, ProxyCredentials, ZeroTrust};
 
 fn minimal() -> Vec<(String, String)> {
@@ -152,6 +155,82 @@ fn thresholds_are_understood_by_their_newer_and_older_names() {
 }
 
 #[test]
+fn secret_providers_are_checked_whole() {
+    let vault = ("DELEGATE_SECRETS_VAULT_URL", "https://vault");
+    let aws = ("DELEGATE_SECRETS_AWS_REGION", "eu-central-1");
+    for (vars, part) in [
+        (&[("DELEGATE_SECRETS_ENV_PREFIX", "a-b")][..], "letters, digits"),
+        (
+            &[("DELEGATE_SECRETS_ENV_PREFIX", "DELEGATE_")],
+            "would give DELEGATE_TOKEN to tasks",
+        ),
+        (&[vault], "DELEGATE_SECRETS_VAULT_URL needs a login"),
+        (
+            &[("DELEGATE_SECRETS_VAULT_TOKEN", "hunter2")],
+            "DELEGATE_SECRETS_VAULT_URL is not set; DELEGATE_SECRETS_VAULT_TOKEN needs it",
+        ),
+        (
+            &[
+                vault,
+                ("DELEGATE_SECRETS_VAULT_TOKEN", "hunter2"),
+                ("DELEGATE_SECRETS_VAULT_KUBERNETES_ROLE", "r"),
+            ],
+            "more than one login",
+        ),
+        (
+            &[vault, ("DELEGATE_SECRETS_VAULT_ROLE_ID", "r")],
+            "DELEGATE_SECRETS_VAULT_SECRET_ID is not set",
+        ),
+        (
+            &[
+                vault,
+                ("DELEGATE_SECRETS_VAULT_TOKEN", "hunter2"),
+                ("DELEGATE_SECRETS_VAULT_MOUNT", "a/../b"),
+            ],
+            "is no path of Vault's",
+        ),
+        (
+            &[("DELEGATE_SECRETS_AWS_REGION", "x.evil/")],
+            "is no region of AWS",
+        ),
+        (&[aws, ("AWS_EC2_METADATA_DISABLED", "true")], "needs credentials"),
+        (
+            &[aws, ("AWS_ACCESS_KEY_ID", "AKIA")],
+            "AWS_SECRET_ACCESS_KEY is not set",
+        ),
+        (
+            &[
+                aws,
+                ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://evil.example/x"),
+            ],
+            "must be https, or an address of this machine",
+        ),
+        (
+            &[
+                aws,
+                ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "//evil.example/x"),
+            ],
+            "must be https, or an address of this machine",
+        ),
+    ] {
+        let errors = with(vars).unwrap_err().to_string();
+        assert!(errors.contains(part), "{vars:?}: {errors}");
+        assert!(!errors.contains("hunter2"), "{errors}");
+    }
+    let config = with(&[
+        ("DELEGATE_SECRETS_ENV_PREFIX", "TASK_SECRET_"),
+        ("TASK_SECRET_DB", "hunter2"),
+        ("TASK_SECRET_", "no name"),
+        ("OTHER", "x"),
+    ])
+    .unwrap();
+    let values = config.secrets.environment.as_ref().unwrap().values.keys();
+    assert_eq!(values.collect::<Vec<_>>(), ["DB"]);
+    assert_eq!(config.secrets.own(), [Secret::new("hunter2")]);
+    assert!(!format!("{config:?}").contains("hunter2"));
+}
+
+#[test]
 fn names_of_newer_and_older_images_are_understood() {
     let vars = [
         ("HARNESS_ACCOUNT_ID", "acc"),
@@ -204,6 +283,81 @@ prop_compose! {
     }
 }
 
+fn any_own() -> impl Strategy<Value = OwnSecret> {
+    prop_oneof![
+        "[ -~]{1,12}".prop_map(|text| OwnSecret::Inline(Secret::new(text))),
+        "/[a-z]{1,9}".prop_map(|path| OwnSecret::File(path.into())),
+    ]
+}
+
+fn any_login() -> impl Strategy<Value = VaultLogin> {
+    prop_oneof![
+        any_own().prop_map(VaultLogin::Token),
+        ("[a-z]{1,9}", "[a-z]{1,9}", any_own()).prop_map(|(mount, role_id, secret_id)| {
+            VaultLogin::AppRole {
+                mount,
+                role_id,
+                secret_id,
+            }
+        }),
+        ("[a-z]{1,9}", "[a-z]{1,9}", "/[a-z]{1,9}").prop_map(|(mount, role, file)| VaultLogin::Kubernetes {
+            mount,
+            role,
+            token_file: file.into(),
+        }),
+    ]
+}
+
+fn any_identity() -> impl Strategy<Value = AwsIdentity> {
+    prop_oneof![
+        ("[A-Z]{1,9}", "[ -~]{1,12}", of("[ -~]{1,12}")).prop_map(|(id, secret, session)| {
+            AwsIdentity::Keys {
+                id,
+                secret: Secret::new(secret),
+                session_token: session.map(Secret::new),
+            }
+        }),
+        ("/[a-z]{1,9}", "arn:[a-z:]{1,9}", "[a-z]{1,9}").prop_map(|(file, role_arn, session_name)| {
+            AwsIdentity::WebIdentity {
+                token_file: file.into(),
+                role_arn,
+                session_name,
+            }
+        }),
+        (r"http://127\.0\.0\.1:[1-9][0-9]{3}/[a-z]{1,5}", of(any_own())).prop_map(|(url, authorization)| {
+            AwsIdentity::Container {
+                url: url.parse().unwrap(),
+                authorization,
+            }
+        }),
+        r"http://(169\.254\.169\.254|[a-z]{1,9})/".prop_map(|url| AwsIdentity::Instance {
+            url: url.parse().unwrap()
+        }),
+    ]
+}
+
+prop_compose! {
+    fn any_secrets()(
+        prefix in of("[A-C_][A-C0-9_]{0,9}"),
+        directory in of("/[a-z]{1,9}"),
+        vault in of(("https?://[a-z]{1,9}/", of("[a-z]{1,9}"), "[a-z]{1,5}(/[a-z]{1,5})?", any_login())),
+        aws in of(("[a-z]{2}-[a-z]{4}-[1-9]", of("https://[a-z]{1,9}/"), of("https://[a-z]{1,9}/"), any_identity())),
+    ) -> SecretSettings {
+        SecretSettings {
+            // No variable of the contract begins with "Q".
+            environment: prefix.map(|prefix| EnvironmentSecrets { prefix: format!("Q{prefix}"), values: BTreeMap::new() }),
+            directory: directory.map(Into::into),
+            vault: vault.map(|(url, namespace, mount, login)| VaultSettings { url: url.parse().unwrap(), namespace, mount, login }),
+            aws: aws.map(|(region, endpoint, sts, identity)| AwsSettings {
+                region,
+                endpoint: endpoint.map(|url| url.parse().unwrap()),
+                sts_endpoint: sts.map(|url| url.parse().unwrap()),
+                identity,
+            }),
+        }
+    }
+}
+
 prop_compose! {
     fn any_config()(
         base in ("[A-Za-z0-9_-]{1,22}", "[a-z0-9]([a-z0-9._-]{0,20}[a-z0-9])?", any::<[u8; 16]>(), of("/[a-z/]{1,20}")),
@@ -216,6 +370,7 @@ prop_compose! {
         numbers in (of(1u32..), 0u64..1_000_000, of(1u8..=100), of(1u8..=100)),
         zero_trust in of(("https://[a-z]{1,9}/", 0u64..100, 0u32..9, any::<bool>())),
         proxy in (of(any_proxy()), prop::collection::vec("[a-z.0-9/]{1,12}", 0..3)),
+        secrets in any_secrets(),
     ) -> DelegateConfig {
         let hex: String = base.2.iter().map(|b| format!("{b:02x}")).collect();
         let token = base.3.map_or_else(|| TokenSource::Inline(hex.parse().unwrap()), |p| TokenSource::File(p.into()));
@@ -244,6 +399,7 @@ prop_compose! {
         });
         config.proxy = proxy.0;
         config.no_proxy = proxy.1;
+        config.secrets = secrets;
         config
     }
 }

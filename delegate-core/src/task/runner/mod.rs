@@ -97,9 +97,15 @@ impl Runner {
             ..
         } = task;
         let secrets = self.secrets([logging.token, delegate.token]);
-        let outcome = self
-            .run_named(&kind_name, &id, data, bound(timeout), cancel, sink, &secrets)
-            .await;
+        let timeout = bound(timeout).or(self.settings.default_timeout);
+        let mut data = data;
+        let outcome = match resolve(&mut data, &secrets, timeout, &cancel).await {
+            Ok(()) => {
+                self.run_named(&kind_name, &id, data, timeout, cancel, sink, &secrets)
+                    .await
+            }
+            Err(outcome) => outcome,
+        };
         respond(id, kind_name, outcome, &secrets.masker())
     }
 
@@ -136,20 +142,26 @@ impl Runner {
         secrets: &Secrets,
     ) -> Result<TaskOutput, TaskError> {
         let mut made = MadeSecrets::default();
+        let timeout = self.settings.default_timeout;
         let run = |task: RunnerTask| {
             let (cancel, sink) = (cancel.clone(), Arc::clone(sink));
             async move {
-                let timeout = self.settings.default_timeout;
                 self.run_named(&task.kind, id, task.data, timeout, cancel, sink, secrets)
                     .await
             }
         };
         for mut task in request.secrets {
             let name = task.id.clone();
+            if let Err(outcome) = resolve(&mut task.data, secrets, timeout, cancel).await {
+                return outcome;
+            }
             made.resolve(&mut task.data, secrets)?;
             made.take(&name, run(task).await?, secrets)?;
         }
         let mut task = request.task;
+        if let Err(outcome) = resolve(&mut task.data, secrets, timeout, cancel).await {
+            return outcome;
+        }
         made.resolve(&mut task.data, secrets)?;
         run(task).await
     }
@@ -181,7 +193,6 @@ impl Runner {
                 self.registry.type_names().join(", ")
             )));
         };
-        let timeout = timeout.or(self.settings.default_timeout);
         self.run_kind(kind, task_id, data, timeout, cancel, sink, secrets)
             .await
     }
@@ -274,6 +285,34 @@ impl Runner {
             .await
             .unwrap_or_else(|error| Err(std::io::Error::other(error)))
             .map_err(TaskError::io(action))
+    }
+}
+
+/// Resolves the references in task data, within the time of the task and until it is aborted. The error is the task's
+/// outcome.
+async fn resolve(
+    data: &mut serde_json::Value,
+    secrets: &Secrets,
+    timeout: Option<Duration>,
+    cancel: &CancellationToken,
+) -> Result<(), Result<TaskOutput, TaskError>> {
+    let over = async {
+        match timeout {
+            Some(timeout) => sleep(timeout).await,
+            None => std::future::pending().await,
+        }
+    };
+    let ended = |status, how| {
+        Ok(TaskOutput::not(
+            status,
+            format!("{how} while its secrets were fetched"),
+        ))
+    };
+    tokio::select! {
+        biased;
+        resolved = secrets.resolve(data) => resolved.map_err(Err),
+        () = cancel.cancelled() => Err(ended(CommandStatus::Aborted, "the task was aborted")),
+        () = over => Err(ended(CommandStatus::Timeout, "the task ran out of time")),
     }
 }
 

@@ -4,7 +4,7 @@
 //! secrets?: {NAME: value or reference}}`. Result: the common fields and `exit_code`.
 //!
 //! The script starts in `working_dir`, or in the task's own directory. `secrets` become environment variables, like
-//! `env`; where both have a name, the secret wins. A variable of `output_vars` that the script has set, exported or
+//! `env`, and are masked in whatever the script prints; where both have a name, the secret wins. A variable of `output_vars` that the script has set, exported or
 //! not, is returned whatever way the script ends, unless the shell is killed outright or replaced (`exec`); one that it
 //! has not set is absent. Values are text: bytes that are not UTF-8 become U+FFFD.
 //!
@@ -51,8 +51,8 @@ impl TaskKind for ShellScript {
         let env = data.env.unwrap_or_default();
         let output_vars = data.output_vars.unwrap_or_default();
         let secrets = data.secrets.unwrap_or_default();
+        context.secrets.mask(secrets.values().cloned());
         check_names(&env, &output_vars, &secrets)?;
-        let secrets = context.secrets.resolve("secrets", &secrets).await?;
         check_values(&env, &secrets)?;
 
         let shell = Shell::choose(
