@@ -18,13 +18,13 @@ use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug, info, info_span, warn};
 
 use super::backoff::Backoff;
+use super::events::{Event, Outcome, Recorder as _, TaskLabels, TaskLogs};
 use super::journal::{Journal, Record, WriteError};
 use super::ledger::Slot;
 use super::log_sink::{self, LogBudget, LogWorker};
-use super::metrics::Ending;
 use super::report::{self, Delivery};
 use super::status::Status;
-use super::stdout_log::{Labels, StdoutLog};
+use super::stdout_log::StdoutLog;
 use super::zero_trust::{self, Gate, Package};
 use crate::Secret;
 use crate::config::AccountId;
@@ -52,6 +52,8 @@ pub(super) struct Executor {
     pub(super) log_budget: Arc<LogBudget>,
     /// Task logs on standard output, where that is switched on.
     stdout_log: Option<StdoutLog>,
+    /// Where else, or where instead, they go.
+    task_logs: Option<LogsDebug>,
     /// The service that is asked before each task, where there is one.
     gate: Option<Gate>,
     /// Tasks in hand, answers included.
@@ -72,6 +74,15 @@ pub(super) struct RunnerDebug(pub(super) Runner);
 impl std::fmt::Debug for RunnerDebug {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Runner")
+    }
+}
+
+/// Somebody else's, which need not print.
+pub(super) struct LogsDebug(pub(super) Arc<dyn TaskLogs>);
+
+impl std::fmt::Debug for LogsDebug {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TaskLogs")
     }
 }
 
@@ -117,6 +128,7 @@ impl Executor {
         gate: Option<Gate>,
     ) -> Self {
         Self {
+            task_logs: None,
             status,
             account_id,
             runner,
@@ -131,6 +143,12 @@ impl Executor {
             cut_short: CancellationToken::new(),
             postponed: AtomicUsize::new(0),
         }
+    }
+
+    /// The logs of tasks go there from now on.
+    pub(super) fn with_task_logs(mut self, logs: Option<Arc<dyn TaskLogs>>) -> Self {
+        self.task_logs = logs.map(LogsDebug);
+        self
     }
 
     /// Answers that wait in the journal for the next start.
@@ -250,7 +268,8 @@ impl Executor {
             aborted(&id, &kind, "aborted before it began")
         } else {
             info!("started");
-            let (sink, worker) = self.log(&id, &work);
+            self.status.metrics.record(Event::TaskStarted { kind: &kind });
+            let (sink, worker) = self.log(&id, &kind, &work);
             log = worker;
             let (cancel, runner) = (slot.cancel().clone(), &self.runner.0);
             let allowed = self.verify(&id, &kind, delegate_id, &work).await;
@@ -275,9 +294,13 @@ impl Executor {
             say_why(&mut response);
         }
         slot.run_ended();
-        let ending = ending(&response);
-        self.status.metrics.task_ended(ending, began.elapsed());
-        info!(?ending, took = ?began.elapsed(), "ended");
+        let (outcome, took) = (outcome(&response), began.elapsed());
+        self.status.metrics.record(Event::TaskEnded {
+            kind: &kind,
+            outcome,
+            took,
+        });
+        info!(outcome = outcome.as_str(), ?took, "ended");
         if let Some(worker) = log
             && let Some(rest) = worker.close().await
         {
@@ -343,7 +366,7 @@ impl Executor {
         gate.verify(&package).await
     }
 
-    fn log(&self, id: &str, work: &Work) -> (Arc<dyn LogSink>, Option<LogWorker>) {
+    fn log(&self, id: &str, kind: &str, work: &Work) -> (Arc<dyn LogSink>, Option<LogWorker>) {
         let (service, key, token) = match work {
             Work::Task(task) => (
                 Arc::clone(&self.logs),
@@ -367,21 +390,27 @@ impl Executor {
             let (sink, worker) = log_sink::start(log, Arc::clone(&self.log_budget), Arc::clone(&self.status));
             (Arc::new(sink), Some(worker))
         };
-        let Some(stdout_log) = &self.stdout_log else {
+        if self.stdout_log.is_none() && self.task_logs.is_none() {
             return (sink, worker);
-        };
-        let labels = Labels {
+        }
+        let labels = TaskLabels {
             id: id.to_owned(),
+            kind: kind.to_owned(),
             key,
             abstractions: match work {
                 Work::Task(task) => task.logging.abstractions.clone(),
                 Work::Requests(_) => IndexMap::new(),
             },
         };
-        (
-            stdout_log.tee(labels, sink, Arc::clone(&self.status.metrics)),
-            worker,
-        )
+        let sink = match &self.stdout_log {
+            Some(log) => log.tee(labels.clone(), sink, Arc::clone(&self.status.metrics)),
+            None => sink,
+        };
+        let sink = match &self.task_logs {
+            Some(LogsDebug(logs)) => logs.open(&labels, sink),
+            None => sink,
+        };
+        (sink, worker)
     }
 }
 
@@ -411,19 +440,19 @@ fn aborted(id: &str, kind: &str, reason: &str) -> TaskResponse {
 
 /// An abort that nobody asked the manager for needs its reason.
 fn say_why(response: &mut TaskResponse) {
-    if ending(response) == Ending::Ran(CommandStatus::Aborted) {
+    if outcome(response) == Outcome::Ran(CommandStatus::Aborted) {
         response.data["error_message"] = "the delegate was stopped before the task ended".into();
     }
 }
 
-fn ending(response: &TaskResponse) -> Ending {
+fn outcome(response: &TaskResponse) -> Outcome {
     match response.code {
-        ResponseCode::Failed => Ending::Failed,
-        ResponseCode::RetryOnOtherDelegate => Ending::PassedOn,
+        ResponseCode::Failed => Outcome::Failed,
+        ResponseCode::RetryOnOtherDelegate => Outcome::PassedOn,
         ResponseCode::Ok => response
             .data
             .get("command_execution_status")
             .and_then(|status| serde_json::from_value(status.clone()).ok())
-            .map_or(Ending::Failed, Ending::Ran),
+            .map_or(Outcome::Failed, Outcome::Ran),
     }
 }

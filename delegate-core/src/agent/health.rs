@@ -120,10 +120,13 @@ fn gauges(status: &Status) -> Gauges {
     Gauges {
         connected: status.link.is_connected(),
         executing,
+        capacity: status.ledger.capacity(),
         undelivered,
         draining: status.is_draining(),
         overloaded: status.ledger.is_overloaded(),
         streaming: status.link.is_streaming(),
+        silence: status.link.connection.silence(),
+        journal_bytes: status.journal_bytes(),
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use tracing::{debug, info};
 
 use super::backoff::{Backoff, between};
+use super::events::{Event, Recorder as _};
 use super::execute::{Executor, Family, Offered};
 use super::ledger::{Abort, Offer};
 use crate::protocol::wire::{TaskEvent, TaskEventType};
@@ -159,7 +160,7 @@ pub(super) fn take(
         }
         Offer::Full { first_time } => {
             if first_time {
-                status.metrics.rejected.add(1);
+                status.metrics.record(Event::TaskRejected { kind: &offered.kind });
                 debug!(task, "no room for the task; it stays with the manager");
             }
             None

@@ -78,6 +78,11 @@ impl Ledger {
         }
     }
 
+    /// Tasks that may run at once.
+    pub(super) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }

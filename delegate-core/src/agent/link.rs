@@ -12,6 +12,7 @@ use tracing::warn;
 
 use super::auth_watch::AuthWatch;
 use super::connection::Connection;
+use super::events::{Event, Recorder as _};
 use super::metrics::Metrics;
 use crate::protocol::client::{CallError, ManagerClient, Verdict};
 use crate::protocol::logs::{LogServiceCallError, LogWrite, TaskLog};
@@ -50,6 +51,13 @@ impl Link {
             metrics,
             delegate_id: watch::Sender::new(None),
         }
+    }
+
+    /// Calls go the way that `make` makes out of polling.
+    pub(super) fn going(mut self, make: impl FnOnce(Arc<dyn Transport>) -> Arc<dyn Transport>) -> Self {
+        self.polling = make(self.polling);
+        self.transport.send_replace(Arc::clone(&self.polling));
+        self
     }
 
     /// Whether the manager can be reached and takes our token, and we are registered.
@@ -197,6 +205,9 @@ impl Link {
     }
 
     fn observe<T>(&self, result: Result<T, CallError>, as_delegate: Option<&str>) -> Result<T, CallError> {
+        let lost = |error: &CallError| error.verdict() == Verdict::Retry;
+        let answered = !result.as_ref().is_err_and(lost);
+        self.metrics.record(Event::ManagerCall { answered });
         match &result {
             Ok(_) => {
                 self.answered();
@@ -220,7 +231,7 @@ impl Link {
 
     fn answered(&self) {
         if self.connection.answered() {
-            self.metrics.reconnected.add(1);
+            self.metrics.record(Event::Reconnected);
         }
     }
 

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::backoff::Backoff;
+use super::events::{Event, Recorder as _};
 use super::metrics::Metrics;
 use super::status::Status;
 use crate::protocol::logs::{LogServiceCallError, LogWrite, TaskLog};
@@ -98,6 +99,14 @@ fn cost(line: &LogLine) -> usize {
     line.out.len() + LINE_OVERHEAD
 }
 
+/// These lines are dropped.
+pub(super) fn lost(lines: &[LogLine]) -> Event<'static> {
+    Event::LogLost {
+        lines: lines.len() as u64,
+        bytes: lines.iter().map(|line| line.out.len() as u64).sum(),
+    }
+}
+
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Buffer> {
         self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
@@ -170,9 +179,11 @@ impl Shared {
                     .saturating_sub(buffer.slowed)
                     .min(STALLED_AFTER.saturating_sub(moved.elapsed()));
                 if left.is_zero() {
-                    while self.is_full(&buffer, cost(&line)) && self.take_first(&mut buffer).is_some() {
+                    while self.is_full(&buffer, cost(&line))
+                        && let Some(dropped) = self.take_first(&mut buffer)
+                    {
                         buffer.lost += 1;
-                        self.metrics.log_lines_lost.add(1);
+                        self.metrics.record(lost(std::slice::from_ref(&dropped)));
                     }
                     self.add(&mut buffer, line);
                     return;
@@ -224,16 +235,16 @@ impl Worker {
         }
         let left = {
             let mut buffer = self.shared.lock();
-            let mut left = 0;
-            while self.shared.take_first(&mut buffer).is_some() {
-                left += 1;
+            let mut left = Vec::new();
+            while let Some(line) = self.shared.take_first(&mut buffer) {
+                left.push(line);
             }
             left
         };
-        if left > 0 {
-            self.shared.metrics.log_lines_lost.add(left);
+        if !left.is_empty() {
+            self.shared.metrics.record(lost(&left));
             warn!(
-                lines = left,
+                lines = left.len(),
                 "the end of a task's log was lost: the log service did not take it in time"
             );
         }
@@ -381,7 +392,7 @@ impl Worker {
             result = self.log.upload_by_link(&lines).await;
         }
         if let Err(error) = result {
-            self.shared.metrics.log_lines_lost.add(lines.len() as u64);
+            self.shared.metrics.record(lost(&lines));
             warn!(%error, lines = lines.len(), "a task's log was lost");
         }
     }

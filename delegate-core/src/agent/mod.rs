@@ -28,6 +28,7 @@ mod auth_watch;
 mod backoff;
 mod connection;
 mod drain;
+mod events;
 mod execute;
 mod health;
 mod heartbeat;
@@ -66,6 +67,7 @@ pub(crate) use journal::user_of;
 #[cfg(feature = "program")]
 pub(crate) use load::meter::Meter;
 
+pub use events::{Event, Outcome, Recorder, TaskLabels, TaskLogs};
 pub use journal::JournalError;
 pub use shutdown::{Shutdown, ShutdownHandle, Stop, shutdown};
 
@@ -74,6 +76,7 @@ use crate::process::mask::Rules;
 use crate::protocol::client::{CallErrorKind, ManagerClient};
 use crate::protocol::http::{Http, HttpSettings};
 use crate::protocol::logs::LogService;
+use crate::protocol::transport::Transport;
 use crate::task::{Registry, Runner, SecretResolver, Settings, TaskKind};
 use execute::{Executor, RunnerDebug};
 use journal::{Journal, Unfinished};
@@ -160,7 +163,13 @@ pub struct AgentBuilder {
     config: DelegateConfig,
     registry: Registry,
     resolver: Option<Arc<dyn SecretResolver>>,
+    recorder: Option<Arc<dyn Recorder>>,
+    task_logs: Option<Arc<dyn TaskLogs>>,
+    transport: Option<MakeTransport>,
 }
+
+/// Makes the way of calls out of the usual one.
+type MakeTransport = Box<dyn FnOnce(Arc<dyn Transport>) -> Arc<dyn Transport> + Send>;
 
 impl AgentBuilder {
     /// Adds a task kind, replacing one of the same name.
@@ -184,15 +193,51 @@ impl AgentBuilder {
         self
     }
 
+    /// Tells this recorder everything that counts, besides the agent's own metrics.
+    #[must_use]
+    pub fn metrics(mut self, recorder: Arc<dyn Recorder>) -> Self {
+        self.recorder = Some(recorder);
+        self
+    }
+
+    /// Asks this where the log of each task goes; without, it goes to the log service.
+    #[must_use]
+    pub fn log_sink(mut self, logs: impl TaskLogs + 'static) -> Self {
+        self.task_logs = Some(Arc::new(logs));
+        self
+    }
+
+    /// Makes the calls of the registered delegate go another way. `make` gets the usual way, which is polling, to wrap or
+    /// to leave aside; the persistent connection is then not opened. Registering stays a call by HTTP.
+    #[must_use]
+    pub fn transport(
+        mut self,
+        make: impl FnOnce(Arc<dyn Transport>) -> Arc<dyn Transport> + Send + 'static,
+    ) -> Self {
+        self.transport = Some(Box::new(make));
+        self
+    }
+
+    /// [`AgentBuilder::build`] and [`Agent::run`] in one.
+    ///
+    /// # Errors
+    /// A setting cannot be used; see [`StartError`]. How the agent ended is no error.
+    pub async fn run(self, shutdown: Shutdown) -> Result<Exit, StartError> {
+        Ok(self.build()?.run(shutdown).await)
+    }
+
     /// Checks the settings, opens the journal and binds the port of health and metrics. Contacts nobody.
     ///
     /// # Errors
     /// A setting cannot be used; see [`StartError`].
     pub fn build(self) -> Result<Agent, StartError> {
         let Self {
-            config,
+            mut config,
             mut registry,
             resolver,
+            recorder,
+            task_logs,
+            transport,
         } = self;
         if config.block_shell_tasks {
             registry = registry.without(SHELL_SCRIPT);
@@ -237,9 +282,13 @@ impl AgentBuilder {
         }
         settings.rules = sanitize_patterns(&config.working_dir);
         recovery::remove_leftovers(&settings.work_root);
-        let metrics = Arc::new(Metrics::default());
+        let metrics = Arc::new(Metrics::new(registry.type_names(), recorder));
         let ledger = Arc::new(Ledger::new(config.task_capacity));
-        let link = Link::new(client, Arc::clone(&metrics));
+        let mut link = Link::new(client, Arc::clone(&metrics));
+        if let Some(make) = transport {
+            link = link.going(make);
+            config.poll_for_tasks = true;
+        }
         let stdout_log = if config.task_logs_to_stdout {
             Some(StdoutLog::start().map_err(|error| StartError::StdoutLog {
                 reason: error.to_string(),
@@ -248,14 +297,20 @@ impl AgentBuilder {
             None
         };
         let executor = Executor::new(
-            Arc::new(Status::new(metrics, link, ledger)),
+            Arc::new(Status::new(
+                metrics,
+                link,
+                ledger,
+                config.working_dir.join("journal"),
+            )),
             config.account_id.clone(),
             RunnerDebug(Runner::new(registry, settings)),
             journal,
             Arc::new(logs),
             stdout_log,
             gate,
-        );
+        )
+        .with_task_logs(task_logs);
         Ok(Agent {
             config,
             executor: Arc::new(executor),
@@ -314,6 +369,9 @@ impl Agent {
             config,
             registry: Registry::standard(),
             resolver: None,
+            recorder: None,
+            task_logs: None,
+            transport: None,
         }
     }
 

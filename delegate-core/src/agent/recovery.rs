@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use tracing::{Instrument, info, info_span, warn};
 
+use super::events::{Event, Outcome, Recorder as _};
 use super::execute::Executor;
 use super::journal::{Progress, Unfinished};
-use super::metrics::Ending;
 use crate::process::kill_marked;
 use crate::protocol::wire::TaskResponse;
 
@@ -53,7 +53,11 @@ async fn answer_of(executor: &Executor, open: &Unfinished) -> TaskResponse {
                     "ended what an interrupted task had left running"
                 );
             }
-            executor.status.metrics.task_ended(Ending::Failed, Duration::ZERO);
+            executor.status.metrics.record(Event::TaskEnded {
+                kind: &open.kind,
+                outcome: Outcome::Failed,
+                took: Duration::ZERO,
+            });
             "the delegate was restarted while the task ran; the task was not run again"
         }
         Progress::Taken => "the delegate was restarted before the task began",

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::backoff::Backoff;
+use super::events::{Event, Recorder as _};
 use super::link::Link;
 use super::metrics::Metrics;
 use crate::protocol::client::{CallError, Verdict};
@@ -67,7 +68,7 @@ pub(super) async fn deliver(
             Verdict::TokenRefused(_) if link.auth.is_given_up() => return Delivery::Postponed,
             Verdict::Retry | Verdict::TokenRefused(_) => {}
         }
-        metrics.response_retries.add(1);
+        metrics.record(Event::AnswerRetried);
         let pause = backoff.pause(failed.retry_after());
         if backoff.attempts() == 1 {
             warn!(task = %response.id, error = %failed, "the answer could not be delivered; trying until it can");

@@ -1,5 +1,6 @@
 //! What the agent is doing now: what its loops share, and health and metrics show.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -17,16 +18,18 @@ pub(super) struct Status {
     pub(super) link: Link,
     pub(super) ledger: Arc<Ledger>,
     draining: AtomicBool,
+    journal: PathBuf,
 }
 
 impl Status {
-    pub(super) fn new(metrics: Arc<Metrics>, link: Link, ledger: Arc<Ledger>) -> Self {
+    pub(super) fn new(metrics: Arc<Metrics>, link: Link, ledger: Arc<Ledger>, journal: PathBuf) -> Self {
         Self {
             started: Instant::now(),
             metrics,
             link,
             ledger,
             draining: AtomicBool::new(false),
+            journal,
         }
     }
 
@@ -38,6 +41,14 @@ impl Status {
 
     pub(super) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Size of the journal's files.
+    pub(super) fn journal_bytes(&self) -> u64 {
+        let files = std::fs::read_dir(&self.journal).into_iter().flatten();
+        files
+            .filter_map(|file| Some(file.ok()?.metadata().ok()?.len()))
+            .sum()
     }
 
     /// Whether a task that is offered now would be taken, room permitting.

@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use indexmap::IndexMap;
 use serde_json::json;
 use tokio::sync::mpsc;
 use tracing::warn;
 
+use super::events::{Recorder as _, TaskLabels};
+use super::log_sink::lost;
 use super::metrics::Metrics;
 use crate::protocol::wire::LogLine;
 use crate::task::LogSink;
@@ -48,7 +49,7 @@ impl StdoutLog {
     /// A log that goes there, and on to `next`.
     pub(super) fn tee(
         &self,
-        task: Labels,
+        task: TaskLabels,
         next: Arc<dyn LogSink>,
         metrics: Arc<Metrics>,
     ) -> Arc<dyn LogSink> {
@@ -61,17 +62,9 @@ impl StdoutLog {
     }
 }
 
-/// What the rows of a task say about it.
-#[derive(Debug)]
-pub(super) struct Labels {
-    pub(super) id: String,
-    pub(super) key: String,
-    pub(super) abstractions: IndexMap<String, String>,
-}
-
 struct Tee {
     log: StdoutLog,
-    task: Labels,
+    task: TaskLabels,
     next: Arc<dyn LogSink>,
     metrics: Arc<Metrics>,
 }
@@ -95,7 +88,7 @@ impl LogSink for Tee {
             let _ = writeln!(rows, "{row}");
         }
         if self.log.0.send_timeout(rows, PATIENCE).await.is_err() {
-            self.metrics.log_lines_lost.add(lines.len() as u64);
+            self.metrics.record(lost(&lines));
         }
         self.next.write(lines).await;
     }
