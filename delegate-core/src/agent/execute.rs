@@ -221,20 +221,24 @@ impl Executor {
                     payload.map(|payload| Work::Requests(payload.requests))
                 }
             };
-            let failed = match got {
+            let (error, asked) = match got {
+                Ok(Work::Task(task)) if !task.id.is_empty() && task.id != id => {
+                    // A reply that belongs to another question. To run it would be to run that task a second time.
+                    (format!("the reply is about task {}", task.id), None)
+                }
                 Ok(work) => return Acquired::Ours(work),
-                Err(failed) => failed,
+                Err(failed) if failed.verdict() != Verdict::Retry => {
+                    // Another delegate has it, or it is over: everyday life.
+                    debug!(error = %failed, "not our task");
+                    return Acquired::NotOurs;
+                }
+                Err(failed) => (failed.to_string(), failed.retry_after()),
             };
-            if failed.verdict() != Verdict::Retry {
-                // Another delegate has it, or it is over: everyday life.
-                debug!(error = %failed, "not our task");
-                return Acquired::NotOurs;
-            }
             if began.elapsed() > ACQUIRE_PATIENCE || self.status.is_draining() {
-                warn!(error = %failed, "the task could not be acquired");
+                warn!(error, "the task could not be acquired");
                 return Acquired::Unknown;
             }
-            tokio::time::sleep(backoff.pause(failed.retry_after())).await;
+            tokio::time::sleep(backoff.pause(asked)).await;
         }
     }
 
