@@ -89,4 +89,35 @@ mod tests {
             assert!(in_third(n) > 200, "third {n} has {} of 1000", in_third(n));
         }
     }
+
+    /// When each of 10 000 agents finds a manager again that was away for so long: seconds after its return.
+    fn returns(outage: Duration) -> Vec<Duration> {
+        let find = |_| {
+            let (mut backoff, mut now) = (Backoff::default(), Duration::ZERO);
+            while now < outage {
+                now += backoff.pause(None);
+            }
+            now.saturating_sub(outage)
+        };
+        (0..10_000).map(find).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(8))]
+
+        /// The longer a manager was away, the wider its agents are spread; all of them are back within the longest pause.
+        #[test]
+        fn ten_thousand_agents_do_not_return_together(outage in 5u64..1800) {
+            let returns = returns(Duration::from_secs(outage));
+            prop_assert!(returns.iter().all(|at| *at <= MAX_PAUSE));
+            let mut seconds = [0usize; 61];
+            for at in &returns {
+                seconds[usize::try_from(at.as_secs()).unwrap()] += 1;
+            }
+            let busiest = seconds.into_iter().max().unwrap_or_default();
+            // An even spread over the ceiling that was reached, which the first half of it exceeds by at most twice.
+            let reached = usize::try_from(outage.clamp(4, 60)).unwrap() / 2;
+            prop_assert!(busiest <= 2 * returns.len() / reached, "{busiest} in one second after {outage} s");
+        }
+    }
 }
