@@ -40,6 +40,10 @@ pub(crate) enum Fault {
     Status(u16, &'static str),
     /// A proxy's page.
     Page(u16),
+    /// A proxy's page that asks for so many seconds.
+    Busy(u16, u64),
+    /// Something else than what was asked for.
+    Other(Value),
     /// A reply that breaks off.
     CutOff,
     /// The usual answer, but late.
@@ -277,7 +281,7 @@ async fn serve(State(this): State<ManagerDouble>, request: Request<Body>) -> Res
             (route, &fault),
             (
                 Route::Respond | Route::LogAppend,
-                Some(Fault::Status(..) | Fault::Page(_) | Fault::CutOff | Fault::Silence)
+                Some(Fault::Status(..) | Fault::Page(_) | Fault::Busy(..) | Fault::CutOff | Fault::Silence)
             )
         );
         let call = if counts {
@@ -306,6 +310,19 @@ async fn serve(State(this): State<ManagerDouble>, request: Request<Body>) -> Res
             )
                 .into_response();
         }
+        Some(Fault::Busy(status, seconds)) => {
+            let headers = [
+                ("content-type", "text/html".to_owned()),
+                ("retry-after", seconds.to_string()),
+            ];
+            return (
+                StatusCode::from_u16(status).unwrap(),
+                headers,
+                "<html>Busy</html>",
+            )
+                .into_response();
+        }
+        Some(Fault::Other(reply)) => return axum::Json(reply).into_response(),
         Some(Fault::CutOff) => return cut_off(),
         Some(Fault::Late(by)) => tokio::time::sleep(by).await,
         Some(Fault::Silence) => std::future::pending().await,

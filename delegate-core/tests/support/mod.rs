@@ -35,10 +35,15 @@ pub(crate) struct Watchdog(#[expect(dead_code, reason = "dropping it is its use"
 
 impl Watchdog {
     pub(crate) fn start(test: &'static str) -> Self {
+        Self::start_for(test, PATIENCE)
+    }
+
+    /// For a test that waits many times.
+    pub(crate) fn start_for(test: &'static str, patience: Duration) -> Self {
         let (sender, receiver) = mpsc::channel();
         std::thread::spawn(move || {
-            if receiver.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
-                eprintln!("{test}: waited for {PATIENCE:?}; giving up");
+            if receiver.recv_timeout(patience) == Err(mpsc::RecvTimeoutError::Timeout) {
+                eprintln!("{test}: waited for {patience:?}; giving up");
                 std::process::exit(99);
             }
         });
