@@ -22,7 +22,7 @@ impl Moto {
         let cached = std::env::var_os("HOME")
             .map(|home| std::path::Path::new(&home).join(".cache/harness-delegate/bin/moto_server"));
         let Some(program) = found.or(cached.filter(|path| path.exists())) else {
-            println!("SKIPPED: moto_server is not there; scripts/setup aws installs it");
+            eprintln!("SKIPPED: moto_server is not there; scripts/setup aws installs it");
             return None;
         };
         // A group of its own: what is on the PATH may be a script that starts the server.
