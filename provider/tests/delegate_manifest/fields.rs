@@ -132,6 +132,14 @@ fn change(path: &str, name: &str, value: &Json) -> Vec<Json> {
                 json!({ "op": "remove", "path": path.replace("/type", "/rollingUpdate") }),
             ];
         }
+        // Another volume that is there.
+        ("name", _) if path.contains("/volumeMounts/") => {
+            json!(if value == "delegate-tmp" {
+                "custom-ca"
+            } else {
+                "delegate-tmp"
+            })
+        }
         // What is false or zero is left out by the API server.
         ("allowPrivilegeEscalation", _) => json!(true),
         ("value", Json::Null) => json!("theirs"),
