@@ -3,9 +3,15 @@
 use std::process::Stdio;
 use std::time::Instant;
 
-use harness_provider::plugin::proto::tfplugin6::{get_provider_schema, provider_client::ProviderClient};
+use bytes::{Buf as _, Bytes};
+use harness_provider::plugin::proto::tfplugin6::get_provider_schema;
+use prost::Message as _;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
+use tonic::client::Grpc;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic::{Request, Status};
 
 use crate::plugin_client::{HostIdentity, PluginProcess, Show, host_command};
 use crate::report::{Figure, Report, Unit, mebibytes};
@@ -29,17 +35,14 @@ pub(crate) async fn measure(programs: &Programs, runs: usize, report: &mut Repor
         anonymous.push(mebibytes(anon));
 
         let channel = process.handshake.connect(Show::Certificate(&identity)).await?;
+        let mut client = Grpc::new(channel);
+        client.ready().await?;
         let asked = Instant::now();
-        let mut client = ProviderClient::new(channel);
-        let reply = client
-            .get_provider_schema(get_provider_schema::Request::default())
-            .await?;
+        let path = PathAndQuery::from_static("/tfplugin6.Provider/GetProviderSchema");
+        let reply = client.unary(Request::new(()), path, Unread).await?;
         schemas.push(Unit::Milliseconds.of(asked.elapsed()));
-        if !reply
-            .into_inner()
-            .resource_schemas
-            .contains_key("harness_delegate")
-        {
+        let reply = get_provider_schema::Response::decode(reply.into_inner())?;
+        if !reply.resource_schemas.contains_key("harness_delegate") {
             return Err("the provider has no harness_delegate".into());
         }
         process.child.kill().await?;
@@ -102,4 +105,42 @@ async fn echo_lines(runs: usize) -> Outcome<Vec<f64>> {
         child.wait().await?;
     }
     Ok(samples)
+}
+
+/// An empty message there, and bytes back: this client is built for debugging, and reading the schemas takes it longer than the
+/// provider takes to write them.
+#[derive(Clone, Copy)]
+struct Unread;
+
+impl Codec for Unread {
+    type Encode = ();
+    type Decode = Bytes;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        *self
+    }
+
+    fn decoder(&mut self) -> Self {
+        *self
+    }
+}
+
+impl Encoder for Unread {
+    type Item = ();
+    type Error = Status;
+
+    fn encode(&mut self, (): (), _into: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        Ok(())
+    }
+}
+
+impl Decoder for Unread {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        Ok(Some(from.copy_to_bytes(from.remaining())))
+    }
 }
