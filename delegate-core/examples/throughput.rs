@@ -171,7 +171,7 @@ fn print(figure: &str, transport: &str, mut samples: Vec<f64>, unit: &str) {
     println!(
         "{}",
         json!({"figure": figure, "transport": transport, "unit": unit, "median": at(50), "p99": at(99),
-               "least": at(0), "most": at(100)})
+               "least": at(0), "most": at(100), "samples": samples})
     );
 }
 

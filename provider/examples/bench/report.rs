@@ -14,7 +14,7 @@ pub(crate) struct Figure {
     pub(crate) unit: Unit,
     /// In the figure's unit, in the order in which they were taken.
     pub(crate) samples: Vec<f64>,
-    /// The most it should be; none for a floor or a detail.
+    /// The most it should be, or the least of a rate; none for a floor or a detail.
     pub(crate) target: Option<f64>,
     /// The best known elsewhere on a machine of this kind, or what the figure says.
     pub(crate) beside: &'static str,
@@ -25,16 +25,24 @@ pub(crate) enum Unit {
     Milliseconds,
     Seconds,
     Mebibytes,
+    /// A count of them.
     Requests,
+    /// A rate: the more, the better.
+    PerSecond,
 }
 
 impl Unit {
+    fn is_rate(self) -> bool {
+        matches!(self, Self::PerSecond)
+    }
+
     fn symbol(self) -> &'static str {
         match self {
             Self::Milliseconds => "ms",
             Self::Seconds => "s",
             Self::Mebibytes => "MiB",
             Self::Requests => "requests",
+            Self::PerSecond => "/s",
         }
     }
 
@@ -57,7 +65,7 @@ impl Unit {
         match self {
             Self::Seconds => 3,
             Self::Milliseconds | Self::Mebibytes => 2,
-            Self::Requests => 0,
+            Self::Requests | Self::PerSecond => 0,
         }
     }
 }
@@ -97,7 +105,9 @@ impl Figure {
     /// By how many hundredths the target is missed.
     fn missed_by(&self) -> Option<f64> {
         let target = self.target?;
-        (self.median() > target).then(|| (self.median() / target - 1.0) * 100.0)
+        let over = (self.median() / target - 1.0) * 100.0;
+        let missed_by = if self.unit.is_rate() { -over } else { over };
+        (missed_by > 0.0).then_some(missed_by)
     }
 }
 
@@ -169,9 +179,12 @@ fn row(figure: &Figure) -> [String; 7] {
         format!("{:.digits$} {symbol}", figure.median()),
         format!("{min:.digits$} … {max:.digits$}"),
         figure.samples.len().to_string(),
-        figure
-            .target
-            .map_or_else(String::new, |target| format!("≤ {target} {symbol}")),
+        figure.target.map_or_else(String::new, |target| {
+            format!(
+                "{} {target} {symbol}",
+                if figure.unit.is_rate() { "≥" } else { "≤" }
+            )
+        }),
         match (figure.target, figure.missed_by()) {
             (None, _) => String::new(),
             (Some(_), None) => "met".to_owned(),
