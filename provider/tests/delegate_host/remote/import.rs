@@ -1,5 +1,6 @@
-//! A delegate on another machine is taken over. An import has an id and nothing else, so how to get there is the user's
-//! own configuration of `ssh`: here a file that a `ssh` on the PATH hands to the real one.
+//! A delegate on another machine is taken over, and the example works there. An import has an id and nothing else, and the
+//! example no port, so how to get there is the user's own configuration of `ssh`: here a file that a `ssh` on the PATH hands to
+//! the real one.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -82,5 +83,35 @@ async fn what_was_applied_there_and_forgotten_is_imported_without_a_change() {
         let error = remote.case.terraform.import(DELEGATE, id).await.fails();
         assert!(error.contains(part), "{error}");
     }
+    remote.assert_disconnected();
+}
+
+#[tokio::test]
+async fn the_example_works_on_another_machine() {
+    let Some(mut remote) = Remote::new("remote-example").await else {
+        return;
+    };
+    configure_ssh(&mut remote);
+    let case = &mut remote.case;
+    let host = Host::by_default(&case.name);
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/remote-host/main.tf");
+    let text = fs::read_to_string(example).expect("readable");
+    fs::remove_file(case.terraform.path("providers.tf")).expect("it names the provider itself");
+    case.terraform.write("main.tf", &text);
+    for (name, value) in [
+        ("manager_url", case.manager.url.clone()),
+        ("account_id", case.manager.account.clone()),
+        ("machine", "far".to_owned()),
+        ("name", case.name.clone()),
+    ] {
+        case.terraform.set_env(format!("TF_VAR_{name}"), value);
+    }
+    case.terraform.apply().await.succeeds();
+    let delegate = case.terraform.state().await.output("delegate").clone();
+    assert_eq!(delegate["connected"], true);
+    assert_eq!(delegate["id"], json!(format!("host/root@far/{}", case.name)));
+    case.terraform.assert_settled().await;
+    case.terraform.destroy().await.succeeds();
+    host.assert_gone();
     remote.assert_disconnected();
 }
