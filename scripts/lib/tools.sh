@@ -75,6 +75,23 @@ PYTHON
   link_tool cargo-deny "$directory/cargo-deny"
 }
 
+# fetch_moto: installs it with all it needs into a directory of its own, once a list of requirements.
+fetch_moto() {
+  local requirements=$ROOT/testdata/moto/requirements.txt directory
+  directory=$CACHE/moto-$(sha256sum "$requirements" | cut -c1-12)
+  if [[ ! -x $directory/moto_server ]]; then
+    say "installing moto, about 30 MB, once …"
+    python3 -m pip --version >/dev/null 2>&1 || apt_need /usr/bin/pip3=python3-pip
+    rm -rf "$directory"
+    python3 -m pip install -q --disable-pip-version-check --only-binary=:all: --require-hashes --no-warn-script-location --no-warn-conflicts --root-user-action=ignore \
+      -r "$requirements" --target "$directory/lib" >&2 ||
+      die "the Python package moto could not be installed" "check the network and pip's settings, or put moto_server on the PATH yourself"
+    printf '#!/bin/sh\nPYTHONPATH=%s exec python3 -m moto.server "$@"\n' "'$directory/lib'" >"$directory/moto_server"
+    chmod 0755 "$directory/moto_server"
+  fi
+  link_tool moto_server "$directory/moto_server"
+}
+
 # unpack_layer DIRECTORY-WITH-WHEEL TARGET
 unpack_layer() {
   python3 - "$1" "$2" <<'PYTHON'
