@@ -119,6 +119,12 @@ pub enum StartError {
         /// What the system said.
         reason: String,
     },
+    /// Tasks cannot be run as the user that is wanted.
+    #[error("DELEGATE_TASK_USER {reason}")]
+    TaskUser {
+        /// Why, and what to do.
+        reason: String,
+    },
     /// The token file or a TLS file cannot be used.
     #[error(transparent)]
     Connection(#[from] CallErrorKind),
@@ -280,6 +286,8 @@ impl AgentBuilder {
         if let TokenSource::Inline(token) = &config.token {
             settings.own_secrets.extend([token.bare(), token.encoded()]);
         }
+        settings.confinement = surroundings::confinement(&config.confinement)
+            .map_err(|reason| StartError::TaskUser { reason })?;
         settings.rules = sanitize_patterns(&config.working_dir);
         recovery::remove_leftovers(&settings.work_root);
         let metrics = Arc::new(Metrics::new(registry.type_names(), recorder));

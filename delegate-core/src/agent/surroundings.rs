@@ -9,8 +9,8 @@ use std::path::Path;
 use tracing::{debug, warn};
 
 use crate::Secret;
-use crate::config::DelegateConfig;
-use crate::process::Environment;
+use crate::config::{ConfinementSettings, DelegateConfig};
+use crate::process::{Confinement, Environment, User};
 use crate::protocol::trust;
 
 /// Name of the bundle in the working directory.
@@ -59,6 +59,24 @@ pub(super) fn of_children(config: &DelegateConfig) -> (Environment, Vec<Secret>)
         debug!(%error, "an old certificate bundle stays");
     }
     (environment, secrets)
+}
+
+/// What child processes may use, and who they are. The error reads well after the variable.
+pub(super) fn confinement(settings: &ConfinementSettings) -> Result<Confinement, String> {
+    let user = settings.user.as_deref().map(User::find).transpose()?;
+    #[cfg(unix)]
+    if user.is_some() && !nix::unistd::geteuid().is_root() {
+        return Err(
+            "takes that the delegate runs as root; leave it out, tasks have no more rights than it"
+                .to_owned(),
+        );
+    }
+    Ok(Confinement {
+        processes: settings.max_processes,
+        memory: settings.max_memory_mib.map(|mib| u64::from(mib) << 20),
+        millicpus: settings.max_millicpus,
+        user,
+    })
 }
 
 /// In one step: a child may be reading the old one.

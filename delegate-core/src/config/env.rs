@@ -13,8 +13,8 @@ use std::time::Duration;
 use url::Url;
 
 use super::{
-    DEFAULT_HTTP_PORT, DelegateConfig, DelegateName, DelegateToken, DelegateType, LogFormat, LogLevel,
-    Percent, ProxyScheme, Tag, TokenSource,
+    ConfinementSettings, DEFAULT_HTTP_PORT, DelegateConfig, DelegateName, DelegateToken, DelegateType,
+    LogFormat, LogLevel, Percent, ProxyScheme, Tag, TokenSource,
 };
 use crate::Secret;
 pub(super) use network::percent_encode;
@@ -178,6 +178,15 @@ impl Reader<'_> {
         }
     }
 
+    /// A number above zero.
+    fn bound(&mut self, name: &'static str) -> Option<u32> {
+        let number = self.parsed(&[name]);
+        if number == Some(0) {
+            self.fail(name, "must be at least 1; leave it out for no limit");
+        }
+        number
+    }
+
     fn url(&mut self, name: &'static str) -> Option<Url> {
         let text = self.env.get(name)?.trim().to_owned();
         match text.parse::<Url>() {
@@ -266,6 +275,12 @@ impl DelegateConfig {
             .or(both);
         config.zero_trust = read_zero_trust(&mut read);
         config.secrets = secrets::read(&mut read);
+        config.confinement = ConfinementSettings {
+            max_processes: read.bound("DELEGATE_TASK_MAX_PROCESSES"),
+            max_memory_mib: read.bound("DELEGATE_TASK_MAX_MEMORY_MIB"),
+            max_millicpus: read.bound("DELEGATE_TASK_MAX_MILLICPUS"),
+            user: env.get("DELEGATE_TASK_USER").map(|user| user.trim().to_owned()),
+        };
         if let Some(seconds) = read.parsed(&["DELEGATE_GRACE_PERIOD_SECONDS"]) {
             config.grace_period = Duration::from_secs(seconds);
         }
@@ -428,6 +443,21 @@ impl DelegateConfig {
                 "PROXY_PASSWORD",
                 EnvValue::Secret(Secret::new(percent_encode(login.password.expose()))),
             ));
+        }
+        let ConfinementSettings {
+            max_processes,
+            max_memory_mib,
+            max_millicpus,
+            user,
+        } = &self.confinement;
+        let number = |number: &Option<u32>| number.map(|number| number.to_string());
+        for (name, value) in [
+            ("DELEGATE_TASK_MAX_PROCESSES", number(max_processes)),
+            ("DELEGATE_TASK_MAX_MEMORY_MIB", number(max_memory_mib)),
+            ("DELEGATE_TASK_MAX_MILLICPUS", number(max_millicpus)),
+            ("DELEGATE_TASK_USER", user.clone()),
+        ] {
+            vars.extend(value.map(|value| (name, EnvValue::Plain(value))));
         }
         vars.extend(secrets::write(&self.secrets));
         vars

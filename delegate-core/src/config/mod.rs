@@ -5,6 +5,7 @@
 //! holds. Variable names are the ones the official image, chart and manifests use, so that either program runs under
 //! either installation. This module does no I/O and knows no other part of the crate.
 
+mod confinement;
 mod env;
 mod env_file;
 mod names;
@@ -16,6 +17,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use confinement::ConfinementSettings;
 pub use env::{ConfigError, ConfigErrors, Env, EnvValue};
 pub use env_file::{EnvFileError, parse as parse_env_file, render as render_env_file};
 pub use names::{AccountId, DelegateName, NameError, Tag};
@@ -89,6 +91,8 @@ pub struct DelegateConfig {
     pub memory_threshold: Option<Percent>,
     /// `ZTS_URL` and its companions: a service that is asked before each task.
     pub zero_trust: Option<ZeroTrust>,
+    /// `DELEGATE_TASK_MAX_*` and `DELEGATE_TASK_USER`.
+    pub confinement: ConfinementSettings,
     /// `DELEGATE_SECRETS_*`: where the secrets come from that tasks refer to.
     pub secrets: secrets::SecretSettings,
     /// `DELEGATE_GRACE_PERIOD_SECONDS`: time for running tasks to finish after SIGTERM.
@@ -135,6 +139,7 @@ impl DelegateConfig {
             cpu_threshold: None,
             memory_threshold: None,
             zero_trust: None,
+            confinement: ConfinementSettings::default(),
             secrets: secrets::SecretSettings::default(),
             grace_period: DEFAULT_GRACE_PERIOD,
             proxy: None,

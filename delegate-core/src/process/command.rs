@@ -5,15 +5,16 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use super::mask::Masker;
 use super::output::{Capture, Consumer, LineConsumer, Output};
-use super::platform::Child;
+use super::platform::{Cage, Child};
 use super::supervise::supervise;
-use super::{Environment, Exit, LineSink, MARK, ProcessError};
+use super::{Confinement, Environment, Exit, LineSink, MARK, ProcessError};
 use crate::Secret;
 
 /// Between SIGTERM and SIGKILL, and between the end of a child and that of what it left behind. Long enough for a
@@ -59,6 +60,7 @@ pub struct Command {
     stdin: Input,
     mark: String,
     limits: Limits,
+    confinement: Confinement,
     masker: Masker,
 }
 
@@ -86,6 +88,7 @@ impl Command {
             stdin: Input::Empty,
             mark: format!("{:016x}", fastrand::u64(..)),
             limits: Limits::default(),
+            confinement: Confinement::default(),
             masker: Masker::none(),
         }
     }
@@ -169,6 +172,13 @@ impl Command {
         self
     }
 
+    /// Bounds what it may use, and says who it is.
+    #[must_use]
+    pub fn confine(mut self, confinement: Confinement) -> Self {
+        self.confinement = confinement;
+        self
+    }
+
     /// Masks secrets in the output, and in the command line that errors show.
     #[must_use]
     pub fn masker(mut self, masker: Masker) -> Self {
@@ -208,16 +218,23 @@ impl Command {
         consumer: &mut impl Consumer,
     ) -> Result<Exit, ProcessError> {
         let command = self.prepare()?;
-        let (child, pipes) = Child::spawn(command, &self.mark)
+        let cage = Cage::make(&self.confinement).map_err(ProcessError::Confine)?;
+        let cage = Arc::new(cage);
+        let (child, pipes) = Child::spawn(command, &self.mark, Arc::clone(&cage))
             .await
             .map_err(|source| self.spawn_error(source))?;
         let output = Output::drain(pipes, std::mem::take(&mut self.stdin));
-        supervise(child, self.limits, cancel, output, consumer)
+        let exit = supervise(child, self.limits, cancel, output, consumer)
             .await
             .map_err(|source| ProcessError::Watch {
                 command: self.to_string(),
                 source,
-            })
+            });
+        // The forker has let go of it: it was the only other one.
+        if let Some(cage) = Arc::into_inner(cage) {
+            cage.remove().await;
+        }
+        exit
     }
 
     fn prepare(&mut self) -> Result<std::process::Command, ProcessError> {

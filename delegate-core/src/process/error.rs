@@ -40,6 +40,11 @@ pub enum ProcessError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// Its bounds could not be set up.
+    #[error(
+        "failed to make a control group; check DELEGATE_TASK_MAX_PROCESSES, DELEGATE_TASK_MAX_MEMORY_MIB and DELEGATE_TASK_MAX_MILLICPUS"
+    )]
+    Confine(#[source] io::Error),
     /// It runs, or ran, but we cannot learn how it ended.
     #[error("failed to watch `{command}`")]
     Watch {

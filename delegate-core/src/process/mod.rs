@@ -2,7 +2,8 @@
 //!
 //! A [`Command`] describes the program; [`Command::run`] hands its output line by line to a [`LineSink`],
 //! [`Command::capture`] keeps it. Either way the child gets its own session, an environment built from an allowlist
-//! ([`Environment`]), a private umask, no core dumps and no inherited file descriptors; its output is drained while it
+//! ([`Environment`]), a private umask, no core dumps, no inherited file descriptors, and where wanted bounds and a user of
+//! its own ([`Confinement`]); its output is drained while it
 //! runs and passes a [`mask::Masker`]; and when it is over — by itself, by timeout or by cancellation — nothing it
 //! started is left running.
 //!
@@ -13,6 +14,7 @@
 //! [`Exit`] says how it ended.
 
 mod command;
+mod confinement;
 mod environment;
 mod error;
 mod exit;
@@ -31,6 +33,7 @@ mod other;
 use other as platform;
 
 pub use command::{Captured, Command, Limits};
+pub use confinement::{Confinement, User};
 pub use environment::{Environment, InvalidName, MARK, is_valid_name};
 pub use error::ProcessError;
 pub use exit::{Exit, Reason, Status};

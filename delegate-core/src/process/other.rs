@@ -5,11 +5,32 @@
 
 use std::io;
 use std::process;
+use std::sync::Arc;
 
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 use tokio::sync::Mutex;
 
-use super::Status;
+use super::{Confinement, Status};
+
+/// Here there are no bounds, and asking for some is an error.
+pub(super) struct Cage;
+
+impl Cage {
+    /// See `linux`.
+    pub(super) fn make(confinement: &Confinement) -> io::Result<Self> {
+        if confinement.bounds() || confinement.user.is_some() {
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "bounds and another user are known on Linux only",
+            ));
+        }
+        Ok(Self)
+    }
+
+    /// See `linux`.
+    #[expect(clippy::unused_async, reason = "the signature of `linux`")]
+    pub(super) async fn remove(self) {}
+}
 
 /// A running child. Dropping it before [`Child::reap`] kills it.
 pub(super) struct Child {
@@ -28,7 +49,11 @@ pub(super) struct Pipes {
 impl Child {
     /// See `linux`.
     #[expect(clippy::unused_async, reason = "the signature of `linux`")]
-    pub(super) async fn spawn(command: process::Command, _mark: &str) -> io::Result<(Self, Pipes)> {
+    pub(super) async fn spawn(
+        command: process::Command,
+        _mark: &str,
+        _cage: Arc<Cage>,
+    ) -> io::Result<(Self, Pipes)> {
         let mut command = tokio::process::Command::from(command);
         command.kill_on_drop(true);
         #[cfg(unix)]

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::{LogWriter, Secrets, TaskError, data};
-use crate::process::{Command, Environment, Limits};
+use crate::process::{Command, Confinement, Environment, Limits};
 
 /// One task, and everything that belongs to it.
 pub struct TaskContext {
@@ -31,6 +31,8 @@ pub struct TaskContext {
     pub secrets: Secrets,
     /// What child processes may see of our environment.
     pub environment: Environment,
+    /// What child processes may use, and who they are.
+    pub confinement: Confinement,
     /// The shell of scripts that name none (`DELEGATE_SHELL`).
     pub shell: Option<PathBuf>,
 }
@@ -44,7 +46,15 @@ impl TaskContext {
     /// A program to run for this task: in its directory, with its environment, limits, mark and masking. To be called
     /// after the secrets are made known, since those that become so later are not masked in its output.
     pub fn command(&self, program: impl Into<std::ffi::OsString>) -> Command {
-        Command::new(program, self.environment.clone())
+        let mut environment = self.environment.clone();
+        if let Some(user) = &self.confinement.user {
+            // The only place where it may write.
+            environment.set("HOME", &self.work_dir);
+            environment.set("USER", &user.name);
+            environment.set("LOGNAME", &user.name);
+        }
+        Command::new(program, environment)
+            .confine(self.confinement.clone())
             .current_dir(&self.work_dir)
             .mark(&self.task_id)
             .limits(Limits {

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use delegate_core::process::{
-    Captured, Command, Environment, Exit, Limits, Line, LineSink, ProcessError, Stream,
+    Captured, Command, Confinement, Environment, Exit, Limits, Line, LineSink, ProcessError, Stream,
 };
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -40,6 +40,10 @@ pub fn animal(script: &str) -> Animal {
 impl Animal {
     pub fn limits(self, limits: Limits) -> Self {
         Self(self.0.limits(limits))
+    }
+
+    pub fn confine(self, confinement: Confinement) -> Self {
+        Self(self.0.confine(confinement))
     }
 
     pub fn stdin(self, bytes: impl Into<Vec<u8>>) -> Self {

@@ -75,6 +75,11 @@ fn a_wrong_value_names_its_variable_and_the_remedy() {
         ("DELEGATE_TYPE", "VM", "is not one of KUBERNETES, DOCKER"),
         ("DELEGATE_HTTP_PORT", "99999", "DELEGATE_HTTP_PORT"),
         ("DELEGATE_TASK_CAPACITY", "0", "at least 1"),
+        (
+            "DELEGATE_TASK_MAX_PROCESSES",
+            "0",
+            "DELEGATE_TASK_MAX_PROCESSES must be at least 1",
+        ),
         ("DELEGATE_NAME", "-x", "DELEGATE_NAME \"-x\" is not valid"),
         (
             "DELEGATE_TOKEN_FILE",
@@ -370,6 +375,7 @@ prop_compose! {
         numbers in (of(1u32..), 0u64..1_000_000, of(1u8..=100), of(1u8..=100)),
         zero_trust in of(("https://[a-z]{1,9}/", 0u64..100, 0u32..9, any::<bool>())),
         proxy in (of(any_proxy()), prop::collection::vec("[a-z.0-9/]{1,12}", 0..3)),
+        confined in (of(1u32..), of(1u32..), of(1u32..), of("[a-z0-9:]{1,9}")),
         secrets in any_secrets(),
     ) -> DelegateConfig {
         let hex: String = base.2.iter().map(|b| format!("{b:02x}")).collect();
@@ -400,6 +406,9 @@ prop_compose! {
         config.proxy = proxy.0;
         config.no_proxy = proxy.1;
         config.secrets = secrets;
+        config.confinement = ConfinementSettings {
+            max_processes: confined.0, max_memory_mib: confined.1, max_millicpus: confined.2, user: confined.3,
+        };
         config
     }
 }

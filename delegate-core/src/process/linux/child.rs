@@ -4,12 +4,14 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::process::{self, ExitStatus};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use rustix::process::{Pid, Signal};
 use tokio::net::unix::pipe;
 
+use super::cage::Cage;
 use super::handle::Handle;
 use super::{adopt, procfs, spawn};
 use crate::process::{MARK, Status};
@@ -42,8 +44,9 @@ impl Child {
     pub(in crate::process) async fn spawn(
         command: process::Command,
         mark: &str,
+        cage: Arc<Cage>,
     ) -> io::Result<(Self, Pipes)> {
-        let process = spawn::spawn(command).await?;
+        let process = spawn::spawn(command, cage).await?;
         let missing = || io::Error::other("no handle on the new process");
         let Some(handle) = Handle::open(process.id()) else {
             // Cannot be: an unreaped child has its id. If it is, it must not run unwatched.

@@ -4,6 +4,7 @@
 //! and with it the id of its group, cannot be taken by a stranger that we would then kill.
 
 mod adopt;
+mod cage;
 mod child;
 mod footprint;
 mod handle;
@@ -11,6 +12,7 @@ mod procfs;
 mod spawn;
 
 pub use adopt::become_subreaper;
+pub(super) use cage::Cage;
 pub use child::kill_marked;
 pub(super) use child::{Child, Pipes};
 pub use footprint::let_go_of_startup_pages;

@@ -13,15 +13,17 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::process;
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use nix::fcntl::{OFlag, open};
 use nix::libc;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::Signal;
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::{Pid, getpid, getppid, setsid, write};
+use nix::unistd::{Gid, Pid, Uid, getpid, getppid, setgid, setgroups, setsid, setuid, write};
 use tokio::sync::oneshot;
+
+use super::cage::Cage;
 
 /// Of equals, the kernel kills the job and not the delegate when memory is short. The scale ends at 1000.
 const OOM_SCORE: &[u8] = b"500";
@@ -36,13 +38,13 @@ pub(super) fn ours() -> MutexGuard<'static, BTreeSet<u32>> {
     OURS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Starts a program as the leader of a new session.
-pub(super) async fn spawn(mut command: process::Command) -> io::Result<process::Child> {
+/// Starts a program as the leader of a new session, in a cage.
+pub(super) async fn spawn(mut command: process::Command, cage: Arc<Cage>) -> io::Result<process::Child> {
     let parent = getpid();
     // SAFETY: between fork and exec in a process with threads, only async-signal-safe functions may be called:
     // `prepare` makes plain system calls, takes no lock and allocates nothing, in its errors neither.
     unsafe {
-        command.pre_exec(move || prepare(parent));
+        command.pre_exec(move || prepare(parent, &cage));
     }
     let (reply, child) = oneshot::channel();
     forker()?
@@ -99,11 +101,28 @@ fn default_signals() -> io::Result<()> {
 }
 
 /// Runs in the child, between fork and exec.
-fn prepare(parent: Pid) -> io::Result<()> {
+fn prepare(parent: Pid, cage: &Cage) -> io::Result<()> {
     setsid()?;
     umask(Mode::S_IRWXG | Mode::S_IRWXO);
     default_signals()?;
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
+    // A wish, not a condition: in some sandboxes the file cannot be written. Before the user changes, who may not.
+    if let Ok(file) = open(
+        c"/proc/self/oom_score_adj",
+        OFlag::O_WRONLY | OFlag::O_CLOEXEC,
+        Mode::empty(),
+    ) {
+        let _ = write(&file, OOM_SCORE);
+    }
+    if !cage.is_open() {
+        cage.enter()?;
+        if let Some((uid, gid)) = cage.user {
+            setgroups(&[])?;
+            setgid(Gid::from_raw(gid))?;
+            setuid(Uid::from_raw(uid))?;
+        }
+    }
+    // After the change of user, which takes it off.
     // SAFETY: prctl with these two arguments reads no memory.
     if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, Signal::SIGKILL as libc::c_ulong) } != 0 {
         return Err(io::Error::last_os_error());
@@ -117,14 +136,6 @@ fn prepare(parent: Pid) -> io::Result<()> {
     // SAFETY: the call takes three numbers.
     unsafe {
         libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
-    }
-    // A wish, not a condition: in some sandboxes the file cannot be written.
-    if let Ok(file) = open(
-        c"/proc/self/oom_score_adj",
-        OFlag::O_WRONLY | OFlag::O_CLOEXEC,
-        Mode::empty(),
-    ) {
-        let _ = write(&file, OOM_SCORE);
     }
     Ok(())
 }

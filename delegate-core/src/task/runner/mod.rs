@@ -15,8 +15,8 @@ use super::{
     TaskOutput,
 };
 use crate::Secret;
-use crate::process::Environment;
 use crate::process::mask::{Masker, Rules};
+use crate::process::{Confinement, Environment};
 use crate::protocol::runner::{Request, RunnerTask};
 use crate::protocol::wire::{CommandStatus, ResponseCode, Task, TaskResponse};
 
@@ -40,6 +40,8 @@ pub struct Settings {
     pub grace: Duration,
     /// For tasks that come without a timeout. `None`: no bound.
     pub default_timeout: Option<Duration>,
+    /// What child processes of each task may use, and who they are.
+    pub confinement: Confinement,
     /// Where secrets come from.
     pub resolver: Arc<dyn SecretResolver>,
     /// Masked in every task, whatever it brings: the delegate's own token and its like.
@@ -57,6 +59,7 @@ impl Settings {
             shell: None,
             grace: DEFAULT_GRACE,
             default_timeout: None,
+            confinement: Confinement::default(),
             resolver: Arc::new(NoProvider),
             own_secrets: Vec::new(),
             rules: Rules::default(),
@@ -229,6 +232,7 @@ impl Runner {
             cancel: cancel.clone(),
             secrets: secrets.clone(),
             environment: self.settings.environment.clone(),
+            confinement: self.settings.confinement.clone(),
             shell: self.settings.shell.clone(),
         };
         let name = kind.type_name();
@@ -273,13 +277,21 @@ impl Runner {
     async fn work_dir(&self) -> Result<TempDir, TaskError> {
         let root = self.settings.work_root.clone();
         let action = format!("create a directory for the task in {}", root.display());
+        let user = self.settings.confinement.user.clone();
         let created = tokio::task::spawn_blocking(move || {
             std::fs::create_dir_all(&root)?;
             let mut builder = tempfile::Builder::new();
             builder.prefix("task-");
             #[cfg(unix)]
             builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
-            builder.tempdir_in(&root)
+            let dir = builder.tempdir_in(&root)?;
+            #[cfg(unix)]
+            if let Some(user) = user {
+                // Its owner must get there, and needs to see nothing on the way.
+                std::fs::set_permissions(&root, std::os::unix::fs::PermissionsExt::from_mode(0o711))?;
+                std::os::unix::fs::chown(dir.path(), Some(user.uid), Some(user.gid))?;
+            }
+            Ok(dir)
         });
         created
             .await

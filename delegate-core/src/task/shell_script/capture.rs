@@ -84,10 +84,28 @@ fn quote(path: &Path) -> String {
     format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
 }
 
+/// The script may have put anything in its place: a link to a file that it could not read itself is not followed, and a
+/// pipe that nobody writes to is not waited for.
+async fn open(file: &Path) -> std::io::Result<tokio::fs::File> {
+    let mut options = tokio::fs::OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use nix::fcntl::OFlag;
+        options.custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits());
+    }
+    let file = options.open(file).await?;
+    if file.metadata().await?.is_file() {
+        Ok(file)
+    } else {
+        Err(std::io::Error::other("it is no regular file"))
+    }
+}
+
 /// What was written down; nothing when the shell had no chance to.
 pub(super) async fn read(file: &Path) -> Result<BTreeMap<String, String>, String> {
     let mut written = Vec::new();
-    match tokio::fs::File::open(file).await {
+    match open(file).await {
         Ok(file) => file.take(MAX_BYTES + 1).read_to_end(&mut written).await,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
         Err(error) => Err(error),

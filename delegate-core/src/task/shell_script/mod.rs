@@ -22,7 +22,7 @@ use serde::Deserialize;
 
 use super::{Level, TaskContext, TaskError, TaskKind, TaskOutput};
 use crate::Secret;
-use crate::process::{Exit, InvalidName, MARK, Reason, Status, is_valid_name};
+use crate::process::{Exit, InvalidName, MARK, Reason, Status, User, is_valid_name};
 use crate::protocol::wire::CommandStatus;
 use shell::Shell;
 
@@ -61,7 +61,8 @@ impl TaskKind for ShellScript {
             &context.environment,
         )?;
         let script = shell.file_in(&context.work_dir, "script");
-        write_private(&script, &data.script).await?;
+        let user = context.confinement.user.as_ref();
+        write_private(&script, &data.script, user).await?;
         let mut command = context.command(&shell.program);
         let vars_file = context.work_dir.join("output_vars");
         if output_vars.is_empty() {
@@ -71,6 +72,7 @@ impl TaskKind for ShellScript {
             write_private(
                 &prelude,
                 &capture::prelude(&shell, &script, &vars_file, &output_vars),
+                user,
             )
             .await?;
             command = command.args(capture::args_to_run(&shell, &prelude, &script));
@@ -197,7 +199,8 @@ fn check_working_dir(dir: &Path) -> Result<(), TaskError> {
     })
 }
 
-async fn write_private(path: &Path, text: &str) -> Result<(), TaskError> {
+/// For us alone, or for the user who is to read it.
+async fn write_private(path: &Path, text: &str, user: Option<&User>) -> Result<(), TaskError> {
     use tokio::io::AsyncWriteExt;
     let write = async {
         let mut options = tokio::fs::OpenOptions::new();
@@ -206,7 +209,13 @@ async fn write_private(path: &Path, text: &str) -> Result<(), TaskError> {
         options.mode(0o600);
         let mut file = options.open(path).await?;
         file.write_all(text.as_bytes()).await?;
-        file.flush().await
+        file.flush().await?;
+        #[cfg(unix)]
+        if let Some(user) = user {
+            let file = file.into_std().await;
+            std::os::unix::fs::fchown(&file, Some(user.uid), Some(user.gid))?;
+        }
+        Ok(())
     };
     write
         .await

@@ -404,3 +404,53 @@ async fn null_is_as_good_as_absent() {
     let data = json!({"script": "true", "shell": null, "env": null, "working_dir": null, "output_vars": null, "secrets": null});
     assert_eq!(run(data).await.status(), "SUCCESS");
 }
+
+#[tokio::test]
+async fn a_link_in_the_place_of_the_output_variables_is_not_followed() {
+    let outside = tempfile::NamedTempFile::new().unwrap();
+    let script = format!(
+        "ln -s {} \"${{0%/*}}/output_vars\"; A=1",
+        outside.path().display()
+    );
+    let outcome = run(json!({"script": script, "output_vars": ["A"]})).await;
+    assert_eq!(outcome.status(), "FAILURE");
+    assert!(
+        outcome.error().contains("failed to read the output variables"),
+        "{}",
+        outcome.error()
+    );
+    assert_eq!(outcome.vars(), &json!({}));
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_script_runs_as_the_user_of_tasks_in_a_directory_of_that_user() {
+    use std::os::unix::fs::PermissionsExt as _;
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("SKIPPED: only root can be another user");
+        return;
+    }
+    let mut bench = bench();
+    std::fs::set_permissions(bench.root.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
+    let mut settings = Settings::new(Environment::of_this_process(&[]), bench.root.path().join("tasks"));
+    settings.confinement.user = Some(crate::process::User::find("65534:65534").unwrap());
+    bench.runner = Runner::new(Registry::standard(), settings);
+    let script = r#"
+        id -u; cd "$HOME" && echo x >file && stat -c %u:%a . file "$0"
+        ls "$HOME/.." 2>/dev/null || echo "sees no other task"
+        A="kept $S"
+    "#;
+    let data = json!({"script": script, "output_vars": ["A"], "secrets": {"S": "hunter2"}});
+    let outcome = bench.run(data).await;
+    assert_eq!(outcome.status(), "SUCCESS", "{}", outcome.log.text());
+    let lines = [
+        "65534",
+        "65534:700",
+        "65534:600",
+        "65534:600",
+        "sees no other task",
+        "",
+    ];
+    assert_eq!(outcome.log.text(), lines.join("\n"));
+    assert_eq!(outcome.vars(), &json!({"A": format!("kept {MASK}")}));
+}
