@@ -79,7 +79,13 @@ fn tell(error: &ConfigError, report: &mut Report) {
 }
 
 fn names(env: &Env, report: &mut Report) {
-    for name in env.names().filter(|name| !variables::is_known(name)) {
+    // The names of secrets are the owner's own.
+    let of_secrets = env.get("DELEGATE_SECRETS_ENV_PREFIX").map(str::trim);
+    let is_secret = |name: &str| of_secrets.is_some_and(|prefix| name.starts_with(prefix));
+    for name in env
+        .names()
+        .filter(|name| !variables::is_known(name) && !is_secret(name))
+    {
         let meant = nearest::variable(name);
         let ours = PREFIXES.iter().any(|prefix| name.starts_with(prefix));
         if !(ours || meant.is_some()) || is_service_link(env, name) {

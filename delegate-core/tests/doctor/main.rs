@@ -155,8 +155,13 @@ async fn find_all(faults: Vec<Fault>) {
 async fn a_healthy_delegate_has_no_finding_and_every_check_was_made() {
     let _watchdog = Watchdog::start("healthy");
     let manager = RealManager::start().await;
-    let report = Patient::of(&manager.url).examine().await;
+    // What is passed to tasks as a secret has a name of the owner's choice.
+    let patient = Patient::of(&manager.url)
+        .with("DELEGATE_SECRETS_ENV_PREFIX", "DELEGATE_TASK_SECRET_")
+        .with("DELEGATE_TASK_SECRET_DB", "hunter2");
+    let report = patient.examine().await;
     assert_eq!(complaints(&report), [""; 0]);
+    assert!(!report.to_json().to_string().contains("hunter2"));
     let checks: Vec<_> = report
         .findings()
         .iter()
