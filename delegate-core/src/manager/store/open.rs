@@ -139,6 +139,8 @@ impl Store {
         let pool = AnyPoolOptions::new()
             .max_connections(MAX_READERS)
             .acquire_timeout(READ_WAIT)
+            // A file does not go away as a server does; to ask it before each read would double the cost of the read.
+            .test_before_acquire(!sqlite)
             .after_connect(move |connection, _| Box::pin(prepare(connection, sqlite)))
             .connect_lazy(&url)
             .map_err(failed)?;
