@@ -32,7 +32,7 @@ const API_KEY: &str = "an-api-key-for-the-tests-only";
 const NAME: &str = "served";
 
 /// How long anything may take. Only a failing test takes it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// Between two looks at a process that is not ours and announces nothing.
 const LOOK_EVERY: Duration = Duration::from_millis(10);

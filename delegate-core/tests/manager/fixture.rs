@@ -20,7 +20,7 @@ pub(crate) const ACCOUNT: &str = "testAccount";
 pub(crate) const API_KEY: &str = "test-api-key";
 
 /// Nothing here takes longer than this, however slow the machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 
 pub(crate) struct Fixture {
     pub(crate) url: String,

@@ -28,7 +28,7 @@ use tokio::task::JoinHandle;
 pub(crate) const TOKEN: &str = "000102030405060708090a0b0c0d0e0f";
 
 /// Longest real time a test may wait for anything. Only a failing test takes it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(3);
 
 /// Ends the test program when a test waits for too long: in paused time, a tokio timeout would not.
 pub(crate) struct Watchdog(#[expect(dead_code, reason = "dropping it is its use")] mpsc::Sender<()>);

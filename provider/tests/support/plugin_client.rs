@@ -45,7 +45,7 @@ pub(crate) const COOKIE: (&str, &str) = (
 );
 
 /// Longer than anything a test waits for takes on a loaded machine; reached only by a failure.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Waits for `future`, but not for ever.
 pub(crate) async fn patiently<T>(what: &str, future: impl Future<Output = T>) -> T {

@@ -82,7 +82,7 @@ struct Bench {
 fn bench() -> Bench {
     let root = tempfile::tempdir().unwrap();
     let mut settings = Settings::new(Environment::of_this_process(&[]), root.path().join("tasks"));
-    settings.grace = Duration::from_secs(2);
+    settings.grace = Duration::from_secs(5);
     Bench {
         root,
         runner: Runner::new(Registry::empty().with(ShellScript), settings),
