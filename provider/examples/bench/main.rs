@@ -1,13 +1,13 @@
 //! Measures what the project promises to be fast and small at, and what that is compared with. Run by `scripts/bench`.
 //!
-//! `bench PROGRAMS [--noop PROGRAM] [--runs N] [--json FILE]`: PROGRAMS is the folder of the two release programs, PROGRAM
-//! delegate-core's example `throughput`, without which its figures are left out. Everything is measured
+//! `bench PROGRAMS [--inside FOLDER] [--runs N] [--json FILE]`: PROGRAMS is the folder of the two release programs, FOLDER
+//! that of delegate-core's examples, without which their figures are left out. Everything else is measured
 //! from outside: real processes, the real Terraform, a manager of our own on the loopback. Nothing is asserted of a time:
 //! a miss is marked, and that is all. A figure that cannot be had (a program fails) ends the run with what it said.
 //!
 //! One file a subject: `plugin` (start of the provider), `plan` (Terraform), `cluster` (Terraform and
-//! Kubernetes), `agent` (start and size), `task` (the way of a task), `noop` (of one that costs nothing), `load` (many of
-//! them); `site`, `watch` and `requests` have what they share.
+//! Kubernetes), `agent` (start and size), `task` (the way of a task), `load` (many of them), `inside` (one
+//! that costs nothing, and masking); `site`, `watch` and `requests` have what they share.
 
 #![allow(
     clippy::expect_used,
@@ -18,8 +18,8 @@
 
 mod agent;
 mod cluster;
+mod inside;
 mod load;
-mod noop;
 mod plan;
 mod plugin;
 #[path = "../../tests/support/plugin_client.rs"]
@@ -49,14 +49,14 @@ struct Programs {
 
 struct Arguments {
     programs: Programs,
-    noop: Option<PathBuf>,
+    inside: Option<PathBuf>,
     runs: usize,
     json: Option<PathBuf>,
 }
 
 fn arguments() -> Outcome<Arguments> {
     let mut words = std::env::args().skip(1);
-    let (mut folder, mut noop, mut runs, mut json) = (None, None, DEFAULT_RUNS, None);
+    let (mut folder, mut inside, mut runs, mut json) = (None, None, DEFAULT_RUNS, None);
     while let Some(word) = words.next() {
         match word.as_str() {
             "--runs" => {
@@ -66,7 +66,7 @@ fn arguments() -> Outcome<Arguments> {
                     .filter(|runs| *runs > 0)
                     .ok_or("--runs needs a number above zero")?;
             }
-            "--noop" => noop = Some(PathBuf::from(words.next().ok_or("--noop needs a program")?)),
+            "--inside" => inside = Some(PathBuf::from(words.next().ok_or("--inside needs a folder")?)),
             "--json" => json = Some(PathBuf::from(words.next().ok_or("--json needs a file")?)),
             // `cargo` says this to whatever it benches.
             "--bench" => {}
@@ -74,7 +74,7 @@ fn arguments() -> Outcome<Arguments> {
             _ => return Err(format!("unknown argument {word:?}").into()),
         }
     }
-    let folder = folder.ok_or("usage: bench PROGRAMS [--noop PROGRAM] [--runs N] [--json FILE]")?;
+    let folder = folder.ok_or("usage: bench PROGRAMS [--inside FOLDER] [--runs N] [--json FILE]")?;
     let program = |name: &str| {
         let path = folder.join(name);
         path.canonicalize()
@@ -85,7 +85,7 @@ fn arguments() -> Outcome<Arguments> {
             provider: program("terraform-provider-harness")?,
             delegate: program("harness-delegate")?,
         },
-        noop,
+        inside,
         runs,
         json,
     })
@@ -117,9 +117,10 @@ async fn run() -> Outcome<()> {
     report.add(agent::size(programs)?);
     eprintln!("bench: the way of a task …");
     task::measure(&site, runs * 10, &mut report).await?;
-    if let Some(program) = &arguments.noop {
-        eprintln!("bench: the way of a task that costs nothing …");
-        noop::measure(program, *runs, &mut report).await?;
+    if let Some(folder) = &arguments.inside {
+        eprintln!("bench: tasks that cost nothing, and masking …");
+        inside::measure(&folder.join("throughput"), &inside::NOOP, *runs, &mut report).await?;
+        inside::measure(&folder.join("masking"), &inside::MASKING, *runs, &mut report).await?;
     }
     eprintln!("bench: the agent under load …");
     load::measure(&site, *runs, &mut report).await?;

@@ -29,11 +29,13 @@ pub(crate) enum Unit {
     Requests,
     /// A rate: the more, the better.
     PerSecond,
+    /// Of 10⁹ bytes; a rate, too.
+    GigabytesPerSecond,
 }
 
 impl Unit {
     fn is_rate(self) -> bool {
-        matches!(self, Self::PerSecond)
+        matches!(self, Self::PerSecond | Self::GigabytesPerSecond)
     }
 
     fn symbol(self) -> &'static str {
@@ -43,6 +45,7 @@ impl Unit {
             Self::Mebibytes => "MiB",
             Self::Requests => "requests",
             Self::PerSecond => "/s",
+            Self::GigabytesPerSecond => "GB/s",
         }
     }
 
@@ -64,7 +67,7 @@ impl Unit {
     fn digits(self) -> usize {
         match self {
             Self::Seconds => 3,
-            Self::Milliseconds | Self::Mebibytes => 2,
+            Self::Milliseconds | Self::Mebibytes | Self::GigabytesPerSecond => 2,
             Self::Requests | Self::PerSecond => 0,
         }
     }

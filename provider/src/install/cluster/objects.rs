@@ -5,8 +5,8 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 use kube::api::{
-    ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, PartialObjectMeta, Patch,
-    PatchParams, PropagationPolicy,
+    ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, ObjectMeta, PartialObjectMeta,
+    Patch, PatchParams, PropagationPolicy,
 };
 use kube::discovery::{self, Scope};
 use serde_json::Value;
@@ -182,7 +182,8 @@ impl Connection {
             let found = self
                 .bounded(&action, api.list_metadata(&ListParams::default()))
                 .await?;
-            let named = |object: PartialObjectMeta<DynamicObject>| {
+            let named = |mut object: PartialObjectMeta<DynamicObject>| {
+                slim(&mut object.metadata);
                 let name = object.metadata.name.clone().unwrap_or_default();
                 (name, Arc::new(serde_json::json!({ "metadata": object.metadata })))
             };
@@ -258,7 +259,11 @@ impl Connection {
         let (api, _) = self.api_of(&sample(kind), namespace).await?;
         let params = ListParams::default().labels(labels);
         let action = format!("list {} objects in the namespace {namespace}", kind.1);
-        Ok(self.bounded(&action, api.list(&params)).await?.items)
+        let mut found = self.bounded(&action, api.list(&params)).await?.items;
+        for object in &mut found {
+            slim(&mut object.metadata);
+        }
+        Ok(found)
     }
 
     /// Objects of a kind with these labels, in all namespaces.
@@ -388,6 +393,11 @@ fn key((api_version, kind): (&str, &str), namespace: &str, selector: &'static st
         selector,
         whole,
     }
+}
+
+/// Drops what is the larger half of an object in a list, and is asked for by nobody: who manages which field.
+fn slim(metadata: &mut ObjectMeta) {
+    metadata.managed_fields = None;
 }
 
 /// An object as JSON, with its kind, which the elements of a list lack.
