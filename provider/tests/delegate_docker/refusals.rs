@@ -58,7 +58,7 @@ async fn bad_arguments_are_refused_by_validate() {
         (
             case.config().set("replicas", "2"),
             "replicas",
-            "helm must be set too",
+            "With docker set, replicas may not be set",
         ),
         (case.config().set("host", "{}"), "docker", "Remove all but one"),
         (

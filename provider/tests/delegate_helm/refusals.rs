@@ -197,6 +197,8 @@ async fn a_delegate_of_another_state_is_refused() {
         return;
     };
     site.apply(&site.config()).await.succeeds();
+    // From the first look on it is this state's; the end of the apply tells the cluster too, unless Terraform loses its patience.
+    site.terraform.assert_settled().await;
     let before = site.get(&["deployment,secret,configmap"]).await;
     // Another folder: another state, of somebody who chose the same names.
     let Some(other) = Terraform::here().await else {

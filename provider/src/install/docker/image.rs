@@ -112,13 +112,18 @@ pub(super) fn version(name: &str) -> String {
     split(name).1.to_owned()
 }
 
-/// What tells an image's content: the digest it was pulled by, or its id.
-pub(super) fn digest(image: &ImageInspect) -> Option<String> {
-    let pulled = image.repo_digests.as_ref().and_then(|digests| digests.first());
-    let pulled = pulled
-        .and_then(|digest| digest.split_once('@'))
-        .map(|(_, digest)| digest.to_owned());
-    pulled.or_else(|| image.id.clone())
+/// What tells the content of the image `name`: the digest it was pulled by, or its id. The same image may have been pulled
+/// from, or pushed to, other repositories too; what it is called there does not count.
+pub(super) fn digest(image: &ImageInspect, name: &str) -> Option<String> {
+    // As the engine calls those of Docker Hub.
+    let repository = split(name).0.trim_start_matches("docker.io/");
+    let repository = repository.strip_prefix("library/").unwrap_or(repository);
+    let pulled = image.repo_digests.iter().flatten();
+    pulled
+        .filter_map(|digest| digest.split_once('@'))
+        .find(|(from, _)| *from == repository)
+        .map(|(_, digest)| digest.to_owned())
+        .or_else(|| image.id.clone())
 }
 
 fn unavailable(engine: &Engine, image: &str, reason: String) -> DockerError {
@@ -143,6 +148,26 @@ mod tests {
             ("x@sha256:ab", ("x", "sha256:ab")),
         ] {
             assert_eq!(split(name), parts, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_digest_is_that_of_the_repository_that_was_named() {
+        let image = ImageInspect {
+            id: Some("sha256:id".to_owned()),
+            repo_digests: Some(vec![
+                "localhost:5000/x@sha256:pushed".to_owned(),
+                "x@sha256:hub".to_owned(),
+            ]),
+            ..ImageInspect::default()
+        };
+        for (name, expected) in [
+            ("localhost:5000/x:1", "sha256:pushed"),
+            ("docker.io/library/x", "sha256:hub"),
+            ("x:2", "sha256:hub"),
+            ("y:2", "sha256:id"),
+        ] {
+            assert_eq!(digest(&image, name).as_deref(), Some(expected), "{name}");
         }
     }
 }

@@ -121,7 +121,9 @@ pub async fn observe(
         running,
         connected,
         version: config.image.as_deref().map(image::version),
-        image_digest: used_image.as_ref().and_then(image::digest),
+        image_digest: used_image
+            .as_ref()
+            .and_then(|image| image::digest(image, config.image.as_deref().unwrap_or_default())),
         drift,
         secret_revision: revision,
         unclaimed: ours && !complete,
