@@ -9,7 +9,7 @@ use std::path::Path;
 use std::pin::Pin;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use hyper_util::client::legacy::connect::{Connected, Connection};
@@ -29,6 +29,10 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(15);
 
 /// Most of what `ssh` complains about that is kept, in bytes: a few lines.
 const COMPLAINT_LIMIT: usize = 2048;
+
+/// Longest wait for the rest of what `ssh` complains about, once its stream has ended. It ends at once, but for one whose
+/// connection others share: that leaves a process behind which holds the pipe.
+const LAST_WORDS_LIMIT: Duration = Duration::from_secs(2);
 
 /// Variables of this process that `ssh` and its configuration may need.
 const SSH_VARIABLES: [&str; 8] = [
@@ -146,10 +150,13 @@ impl Connector {
         else {
             return Err(io::Error::other("the ssh program has no pipes"));
         };
-        tokio::spawn(keep(stderr, Arc::clone(&self.complaint)));
+        let kept = tokio::spawn(keep(stderr, Arc::clone(&self.complaint)));
         Ok(Stream {
             io: Box::new(tokio::io::join(stdout, stdin)),
             _program: Some(child),
+            last_words: Some(Box::pin(async move {
+                let _ = tokio::time::timeout(LAST_WORDS_LIMIT, kept).await;
+            })),
         })
     }
 }
@@ -230,6 +237,9 @@ pub(super) struct Stream {
     io: Box<dyn Io>,
     /// Ends when it is dropped.
     _program: Option<Child>,
+    /// Done once all that the program complained about is kept. The stream does not end before that, so that the error of
+    /// whoever uses it can say why.
+    last_words: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
 impl Stream {
@@ -237,7 +247,16 @@ impl Stream {
         Self {
             io: Box::new(io),
             _program: None,
+            last_words: None,
         }
+    }
+
+    fn poll_last_words(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(words) = &mut self.last_words {
+            ready!(words.as_mut().poll(cx));
+            self.last_words = None;
+        }
+        Poll::Ready(())
     }
 }
 
@@ -253,13 +272,22 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(cx, buffer)
+        let before = buffer.filled().len();
+        let read = ready!(Pin::new(&mut self.io).poll_read(cx, buffer));
+        if read.is_err() || buffer.filled().len() == before {
+            ready!(self.poll_last_words(cx));
+        }
+        Poll::Ready(read)
     }
 }
 
 impl AsyncWrite for Stream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, bytes)
+        let written = ready!(Pin::new(&mut self.io).poll_write(cx, bytes));
+        if written.is_err() {
+            ready!(self.poll_last_words(cx));
+        }
+        Poll::Ready(written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
