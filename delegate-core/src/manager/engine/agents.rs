@@ -180,14 +180,8 @@ impl Engine {
                 timeout,
             )
         };
-        // The data was written when the task was accepted, before which it may be offered: then it is there after the
-        // commit of this call, which comes later.
-        let (kept, early) = tokio::join!(commit.kept(), self.store.task_data(task.as_str()));
-        kept?;
-        let data = match early {
-            Ok(Some(data)) => Some(data),
-            _ => self.store.task_data(task.as_str()).await?,
-        };
+        commit.kept().await?;
+        let data = self.store.task_data(task.as_str()).await?;
         let data: Value = data
             .as_deref()
             .and_then(|text| serde_json::from_str(text).ok())
