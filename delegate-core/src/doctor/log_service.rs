@@ -3,12 +3,12 @@
 use http::StatusCode;
 
 use super::Subject;
-use super::manager::{ask, shown};
+use super::manager::ask;
 use super::report::Report;
 use super::tls;
 use crate::config::DelegateConfig;
 use crate::protocol::call_error::is_html;
-use crate::protocol::http::chain;
+use crate::protocol::http::{chain, shown};
 
 const REMEDY: &str =
     "set LOG_STREAMING_SERVICE_URL to the log service; unset, it is log-service/ at the manager";

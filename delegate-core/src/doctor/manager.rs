@@ -16,7 +16,7 @@ use super::{Subject, tls};
 use crate::config::DelegateConfig;
 use crate::protocol::call_error::status_error;
 use crate::protocol::client::CallErrorKind;
-use crate::protocol::http::chain;
+use crate::protocol::http::{chain, shown};
 use crate::protocol::{token, wire};
 
 /// Time for an answer, the connection included: the agent's own for connecting, and as much again.
@@ -296,13 +296,4 @@ fn code(answer: &Answer) -> Option<String> {
         CallErrorKind::Status { code, .. } => code,
         _ => None,
     }
-}
-
-/// An address without what may be secret in it.
-pub(super) fn shown(url: &Url) -> String {
-    let mut shown = url.clone();
-    shown.set_query(None);
-    let _ = shown.set_username("");
-    let _ = shown.set_password(None);
-    String::from(shown)
 }

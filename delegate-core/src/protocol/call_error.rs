@@ -10,7 +10,7 @@ use http::{HeaderMap, Method, StatusCode};
 use url::Url;
 
 use super::bearer::BearerError;
-use super::http::{HttpError, chain};
+use super::http::{HttpError, chain, shown};
 use super::wire::{self, Envelope};
 
 /// Most characters of a reply that an error repeats.
@@ -113,14 +113,9 @@ pub enum Verdict {
 
 impl CallError {
     pub(super) fn new(method: &Method, url: &Url, kind: impl Into<CallErrorKind>) -> Self {
-        let mut shown = url.clone();
-        shown.set_query(None);
-        // A login in the URL is the operator's own doing; it is still not ours to print.
-        let _ = shown.set_username("");
-        let _ = shown.set_password(None);
         Self {
             method: method.clone(),
-            url: String::from(shown).into(),
+            url: shown(url).into(),
             kind: kind.into(),
         }
     }

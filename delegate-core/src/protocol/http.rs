@@ -392,6 +392,17 @@ impl ServerCertVerifier for AnyCertificate {
     }
 }
 
+/// An address without what may be secret in it: a query, and a login, which is the operator's own doing and still not ours to
+/// print.
+pub(crate) fn shown(url: &Url) -> String {
+    let mut url = url.clone();
+    url.set_query(None);
+    // Fails for addresses that cannot have one.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.into()
+}
+
 /// An error and its sources, once each: libraries of this stack differ in whether they repeat theirs.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::FetchError;
 use crate::Secret;
 use crate::config::secrets::OwnSecret;
-use crate::protocol::http::{Http, chain};
+use crate::protocol::http::{Http, chain, shown};
 
 /// Largest reply read. Secrets end at 64 KiB in AWS and at 1 MiB in Vault.
 const MAX_REPLY: usize = 2 * 1024 * 1024;
@@ -127,16 +127,6 @@ impl Reply {
     pub(super) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
-}
-
-/// Without what may be secret in it.
-pub(super) fn shown(url: &Url) -> String {
-    let mut url = url.clone();
-    url.set_query(None);
-    // Fails for addresses that cannot have one.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    url.into()
 }
 
 /// A provider's own words as one short line.

@@ -11,12 +11,12 @@ use tokio::time::Instant;
 use tracing::{debug, warn};
 use url::Url;
 
-use super::call::{Call, Reply, own, own_file, quoted, shown};
+use super::call::{Call, Reply, own, own_file, quoted};
 use super::name::as_text;
 use super::{FetchError, SecretName, SecretProvider, Version};
 use crate::Secret;
 use crate::config::secrets::{VaultLogin, VaultSettings};
-use crate::protocol::http::Http;
+use crate::protocol::http::{Http, shown};
 
 /// The field that is meant where a secret has several and none is named.
 const USUAL_FIELD: &str = "value";

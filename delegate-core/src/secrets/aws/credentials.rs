@@ -13,9 +13,9 @@ use url::form_urlencoded::Serializer;
 use super::endpoint;
 use crate::Secret;
 use crate::config::secrets::{AwsIdentity, AwsSettings};
-use crate::protocol::http::{Http, HttpSettings};
+use crate::protocol::http::{Http, HttpSettings, shown};
 use crate::secrets::FetchError;
-use crate::secrets::call::{Call, Reply, own, own_file, quoted, shown};
+use crate::secrets::call::{Call, Reply, own, own_file, quoted};
 
 /// Credentials are got anew so long before they expire: enough for a request with clocks that differ a little.
 const MARGIN: Duration = Duration::from_mins(5);
