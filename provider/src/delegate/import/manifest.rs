@@ -13,7 +13,7 @@ use super::super::model::{CaBundle, Model, Mtls, Resources, TokenSecret};
 use super::super::place;
 use super::super::spec::{self, TOKEN_VERSION, TokenFrom, spec};
 use super::settings::take_settings;
-use super::{finish, probe};
+use super::{finish, is_providers_own, probe};
 use crate::data::ProviderData;
 use crate::framework::prelude::*;
 use crate::install::manifest::{self, Installed};
@@ -37,13 +37,7 @@ pub(super) async fn complete(
     let Some(installed) = installed else {
         return Ok(ReadOutcome::Gone);
     };
-    // What the provider's own cluster leads to needs no argument of the resource.
-    if provider
-        .connections
-        .to(&provider.kubernetes)
-        .await
-        .is_ok_and(|own| own.context() == objects.cluster().context())
-    {
+    if is_providers_own(objects.cluster(), provider).await {
         state.kubernetes = None;
     }
     let config = DelegateConfig::from_env(&settings(&installed, &state.name))

@@ -15,6 +15,7 @@ use super::place;
 use super::schema::DEFAULT_NAMESPACE;
 use crate::data::ProviderData;
 use crate::framework::prelude::*;
+use crate::install::cluster::Connection;
 use crate::install::docker::host_of_place;
 use crate::install::ssh::Destination;
 use tokio_util::sync::CancellationToken;
@@ -190,6 +191,12 @@ pub(super) fn locate(target: &ImportTarget) -> Result<Model, Diagnostics> {
         }
     }
     Ok(model)
+}
+
+/// Whether the provider's own settings lead to this cluster: then the resource needs no argument for it.
+async fn is_providers_own(cluster: &Connection, provider: &ProviderData) -> bool {
+    let own = provider.connections.to(&provider.kubernetes).await;
+    own.is_ok_and(|own| own.context() == cluster.context())
 }
 
 /// The machine that a place names; nothing for this one.

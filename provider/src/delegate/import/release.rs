@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::super::model::{Model, Resources};
 use super::super::place;
 use super::super::spec::{self, TOKEN_VERSION, TokenFrom, spec};
-use super::{finish, probe, same_url};
+use super::{finish, is_providers_own, probe, same_url};
 use crate::data::ProviderData;
 use crate::framework::prelude::*;
 use crate::install::helm;
@@ -36,13 +36,7 @@ pub(super) async fn complete(
             .filter(|text| !text.is_empty())
             .map(str::to_owned)
     };
-    // What the provider's own cluster leads to needs no argument of the resource.
-    if provider
-        .connections
-        .to(&provider.kubernetes)
-        .await
-        .is_ok_and(|own| own.context() == release.cluster().context())
-    {
+    if is_providers_own(release.cluster(), provider).await {
         state.kubernetes = None;
     }
     state.name = text("delegateName").unwrap_or(state.name);

@@ -44,15 +44,11 @@ pub(super) async fn find(
         found.filter(|(way, _)| mode.is_none_or(|mode| mode == *way))
     };
     let found = deployments.map_err(told)?;
-    let mut found: Vec<Found> = found
+    Ok(found
         .iter()
         .filter_map(delegate)
         .map(|(_, found)| found)
-        .collect();
-    // A release may have several.
-    found.sort_by(|a, b| a.id.cmp(&b.id));
-    found.dedup_by(|a, b| a.id == b.id);
-    Ok(found)
+        .collect())
 }
 
 /// One without Helm has the delegate's name.

@@ -138,6 +138,8 @@ impl ListResource for DelegateList {
             }
         };
         found.sort_by(|a, b| a.id.cmp(&b.id));
+        // A release may have several Deployments.
+        found.dedup_by(|a, b| a.id == b.id);
         let ty = schema::schema().ty();
         for delegate in found {
             if cx.stop.is_cancelled() {

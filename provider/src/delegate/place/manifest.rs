@@ -78,7 +78,7 @@ impl<'a> ManifestPlace<'a> {
         let ready = manifest::prepare(self.cluster(), self.spec, create, stop)
             .await
             .map_err(|error| Failure::Before(told(&error)))?;
-        // A request that was sent may have been done: it is seen to its end, which its own limit bounds.
+        // What was sent may have been done all the same: every step can be repeated, and the next apply goes on from there.
         tokio::select! {
             biased;
             () = stop.cancelled() => Err(Failure::Midway(super::interrupted("installation"))),

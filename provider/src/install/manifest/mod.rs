@@ -168,9 +168,7 @@ async fn nobody_is_there(
     rendered: &[Value],
 ) -> Result<(), ManifestError> {
     let name = spec.delegate.config.name.as_str();
-    let secret = json!({
-        "apiVersion": "v1", "kind": "Secret", "metadata": { "name": spec.delegate.own_secret() },
-    });
+    let secret = secret::named(&spec.delegate.own_secret());
     for object in rendered.iter().chain([&secret]) {
         let found = apply::existing(cluster, spec, object).await?;
         let Some(found) = found else { continue };
@@ -347,9 +345,7 @@ pub async fn installed(
     if !objects.contains_key(&format!("Deployment/{}", spec.delegate.config.name)) {
         return Ok(None);
     }
-    let secret = json!({
-        "apiVersion": "v1", "kind": "Secret", "metadata": { "name": spec.delegate.own_secret() },
-    });
+    let secret = secret::named(&spec.delegate.own_secret());
     Ok(Some(Installed {
         objects,
         secret: cluster
