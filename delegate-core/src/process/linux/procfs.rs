@@ -1,10 +1,26 @@
 //! Reading `/proc`. A process may end between any two lines here, so nothing is an error: it is just not there.
 
 use std::fs;
-use std::io::Read;
+use std::io::{self, Read};
+use std::time::Duration;
 
 /// The longest environment that is searched for a mark. The kernel allows more, but who fills 4 MiB has no mark there.
 const MAX_ENVIRON: u64 = 4 << 20;
+
+/// What is asked for in the first read: more than environments have. Only what is filled costs memory.
+const ONE_READ: usize = 128 << 10;
+
+/// How often, and how far apart, a process is looked at that is just being given another program: the kernel shows no
+/// environment then. It lasts microseconds, or as long as a busy machine keeps the process waiting.
+const EXEC_LOOKS: u32 = 200;
+const EXEC_WAIT: Duration = Duration::from_millis(1);
+
+/// How often an environment has to be read empty from a process that runs before it is believed. Of a process that does
+/// nothing but change its program, one reading in twenty is.
+const EMPTY_LOOKS: u32 = 8;
+
+/// The flag in `/proc/<pid>/stat` of what the kernel runs itself (`PF_KTHREAD`).
+const KERNEL_THREAD: u32 = 0x0020_0000;
 
 /// What `/proc/<pid>/stat` says.
 #[derive(Clone, Copy, Debug)]
@@ -13,6 +29,8 @@ pub(super) struct Stat {
     pub(super) group: u32,
     /// Ended and not yet reaped.
     pub(super) dead: bool,
+    /// In the middle of `execve`: the old environment is gone and the new one is not there yet.
+    pub(super) between_programs: bool,
 }
 
 /// All process ids.
@@ -70,19 +88,52 @@ fn parse_stat(stat: &str) -> Option<Stat> {
     let state = fields.next()?;
     let parent = fields.next()?.parse().ok()?;
     let group = fields.next()?.parse().ok()?;
+    // Fields 9 and 51 of proc_pid_stat(5). The last is 0, too, of processes that we may not look into.
+    let flags: u32 = fields.nth(3)?.parse().ok()?;
+    let environ_end = fields.nth(41).unwrap_or("0");
+    let dead = matches!(state, "Z" | "X" | "x");
     Some(Stat {
         parent,
         group,
-        dead: matches!(state, "Z" | "X" | "x"),
+        dead,
+        between_programs: !dead && flags & KERNEL_THREAD == 0 && environ_end == "0",
     })
 }
 
-/// Whether the environment a process was started with holds `entry` (`NAME=value`).
+/// The environment a process was started with. One call to the kernel takes one picture; between two the process may have
+/// got another program, and the rest would be missing.
+fn environment(pid: u32) -> io::Result<Vec<u8>> {
+    let file = fs::File::open(format!("/proc/{pid}/environ"))?;
+    let mut environ = vec![0; ONE_READ];
+    let length = (&file).read(&mut environ)?;
+    environ.truncate(length);
+    if length == ONE_READ {
+        file.take(MAX_ENVIRON).read_to_end(&mut environ)?;
+    }
+    Ok(environ)
+}
+
+/// Whether the environment a process was started with holds `entry` (`NAME=value`). Blocks for up to [`EXEC_LOOKS`] times
+/// [`EXEC_WAIT`] while the process changes its program.
 pub(super) fn has_mark(pid: u32, entry: &[u8]) -> bool {
-    let mut environ = Vec::new();
-    let read = fs::File::open(format!("/proc/{pid}/environ"))
-        .and_then(|file| file.take(MAX_ENVIRON).read_to_end(&mut environ));
-    read.is_ok() && environ.split(|&byte| byte == 0).any(|var| var == entry)
+    let mut empty = 0;
+    for _ in 0..EXEC_LOOKS {
+        match environment(pid) {
+            Ok(environ) if environ.is_empty() => {}
+            Ok(environ) => return environ.split(|&byte| byte == 0).any(|var| var == entry),
+            Err(_) => return false,
+        }
+        if stat(pid).is_some_and(|stat| stat.between_programs) {
+            std::thread::sleep(EXEC_WAIT);
+            continue;
+        }
+        // It may have got its environment since it was read.
+        empty += 1;
+        if empty == EMPTY_LOOKS {
+            return false;
+        }
+    }
+    false
 }
 
 #[cfg(test)]
@@ -91,16 +142,39 @@ mod tests {
 
     #[test]
     fn a_name_with_parentheses_does_not_shift_the_fields() {
-        let stat = parse_stat("12 (a) Z 1 (b) S 7 9 9 0 -1").unwrap();
+        let stat = parse_stat("12 (a) Z 1 (b) S 7 9 9 0 -1 0").unwrap();
         assert_eq!((stat.parent, stat.group, stat.dead), (7, 9, false));
-        assert!(parse_stat("12 (sh) Z 7 9").unwrap().dead);
+        assert!(parse_stat("12 (sh) Z 7 9 9 0 -1 0").unwrap().dead);
         assert!(parse_stat("").is_none());
     }
 
     #[test]
-    fn this_process_is_listed_and_alive() {
-        let us = std::process::id();
-        assert!(all().contains(&us));
-        assert!(!stat(us).unwrap().dead);
+    fn a_process_that_is_changing_its_program_is_told_from_others() {
+        let line = |state: &str, flags: u32, environ_end: u32| {
+            let middle = "0 ".repeat(41);
+            format!("12 (sh) {state} 7 9 9 0 -1 {flags} {middle}{environ_end} 0")
+        };
+        let between = |state, flags, end| parse_stat(&line(state, flags, end)).unwrap().between_programs;
+        assert!(between("R", 0x40_0000, 0));
+        assert!(!between("R", 0x40_0000, 9000));
+        assert!(!between("Z", 0x40_0000, 0));
+        assert!(!between("S", KERNEL_THREAD, 0));
+        assert!(!stat(std::process::id()).unwrap().between_programs);
+    }
+
+    /// One that does nothing but change its program is met in the middle of it again and again.
+    #[test]
+    fn a_mark_is_found_while_the_program_changes() {
+        let mut restless = std::process::Command::new("sh")
+            .args(["-c", "exec sh -c \"$0\" \"$0\"", "exec sh -c \"$0\" \"$0\""])
+            .env("MARK_OF_RESTLESS", "yes")
+            .spawn()
+            .unwrap();
+        let missed = (0..5_000)
+            .filter(|_| !has_mark(restless.id(), b"MARK_OF_RESTLESS=yes"))
+            .count();
+        restless.kill().unwrap();
+        restless.wait().unwrap();
+        assert_eq!(missed, 0);
     }
 }
