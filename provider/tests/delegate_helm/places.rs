@@ -49,7 +49,7 @@ async fn a_cluster_with_another_identity_is_refused_and_left_alone() {
         .state_file()
         .replace(uid, "11111111-2222-3333-4444-555555555555");
     site.terraform.write("terraform.tfstate", &state);
-    let before = site.get(&["deployment,secret,configmap"]).await;
+    let before = site.written("deployment,secret,configmap").await;
     for arguments in [
         &["plan", "-no-color"][..],
         &["apply", "-no-color", "-auto-approve"],
@@ -66,24 +66,7 @@ async fn a_cluster_with_another_identity_is_refused_and_left_alone() {
             assert!(error.contains(part), "{part:?} is not in: {error}");
         }
     }
-    // The controllers go on with their own work; what was installed is as it was.
-    let spec = |objects: &serde_json::Value| {
-        let items = objects["items"].as_array().cloned().unwrap_or_default();
-        items
-            .into_iter()
-            .map(|item| {
-                (
-                    item["metadata"]["name"].clone(),
-                    item["spec"].clone(),
-                    item["data"].clone(),
-                )
-            })
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(
-        spec(&site.get(&["deployment,secret,configmap"]).await),
-        spec(&before)
-    );
+    assert_eq!(site.written("deployment,secret,configmap").await, before);
     assert_ne!(
         site.terraform.state().await.resource(THIS),
         &serde_json::Value::Null

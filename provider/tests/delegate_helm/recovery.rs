@@ -161,10 +161,10 @@ async fn a_young_operation_of_somebody_else_is_left_alone_and_an_old_one_taken_o
     site.apply(&site.config()).await.succeeds();
     site.forge_revision(1, 2, "pending-upgrade", Timestamp::now())
         .await;
-    let before = site.get(&["deployment,secret,configmap"]).await;
+    let before = site.written("deployment,secret,configmap").await;
     let error = site.terraform.apply().await.fails();
     assert!(error.contains("nother Helm operation on the release"), "{error}");
-    assert_eq!(site.get(&["deployment,secret,configmap"]).await, before);
+    assert_eq!(site.written("deployment,secret,configmap").await, before);
     assert_eq!(site.revisions().await.len(), 2);
 
     site.forge_revision(1, 2, "pending-upgrade", long_ago()).await;

@@ -172,9 +172,8 @@ async fn a_release_of_somebody_else_is_refused_with_the_way_to_import_it() {
     let mut arguments = vec!["install", &site.name, chart, "--create-namespace"];
     arguments.extend(values.iter().map(String::as_str));
     site.helm(&arguments).await;
-    let before = site
-        .get(&["all,secret,configmap,role,rolebinding,serviceaccount"])
-        .await;
+    let kinds = "deployment,secret,configmap,role,rolebinding,serviceaccount";
+    let before = site.written(kinds).await;
     let error = site.apply(&site.config()).await.fails();
     let context = site.cluster.kubectl(&["config", "current-context"]).await;
     for part in [
@@ -183,11 +182,7 @@ async fn a_release_of_somebody_else_is_refused_with_the_way_to_import_it() {
     ] {
         assert!(error.contains(part), "{part:?} is not in: {error}");
     }
-    assert_eq!(
-        site.get(&["all,secret,configmap,role,rolebinding,serviceaccount"])
-            .await,
-        before
-    );
+    assert_eq!(site.written(kinds).await, before);
     assert_eq!(site.terraform.state().await.resource(THIS), &Json::Null);
 }
 
@@ -199,7 +194,7 @@ async fn a_delegate_of_another_state_is_refused() {
     site.apply(&site.config()).await.succeeds();
     // From the first look on it is this state's; the end of the apply tells the cluster too, unless Terraform loses its patience.
     site.terraform.assert_settled().await;
-    let before = site.get(&["deployment,secret,configmap"]).await;
+    let before = site.written("deployment,secret,configmap").await;
     // Another folder: another state, of somebody who chose the same names.
     let Some(other) = Terraform::here().await else {
         return;
@@ -210,7 +205,7 @@ async fn a_delegate_of_another_state_is_refused() {
     std::fs::copy(site.terraform.path("main.tf"), other.path("main.tf")).unwrap();
     let error = other.apply().await.fails();
     assert!(error.contains("The release exists already"), "{error}");
-    assert_eq!(site.get(&["deployment,secret,configmap"]).await, before);
+    assert_eq!(site.written("deployment,secret,configmap").await, before);
     site.terraform.assert_settled().await;
 }
 

@@ -160,7 +160,7 @@ async fn a_field_that_somebody_applies_is_theirs_unless_it_is_taken_over() {
             site.name
         )]
     );
-    let before = site.get(&["configmap,deployment,secret"]).await;
+    let before = site.written("configmap,deployment,secret").await;
     let ours = asleep(&site)
         .set("description", "\"ours\"")
         .set("tags", "[\"new\"]");
@@ -173,7 +173,7 @@ async fn a_field_that_somebody_applies_is_theirs_unless_it_is_taken_over() {
     ] {
         assert!(error.contains(part), "{part:?} is not in: {error}");
     }
-    assert_eq!(site.get(&["configmap,deployment,secret"]).await, before);
+    assert_eq!(site.written("configmap,deployment,secret").await, before);
     let forced = ours.manifest("force_conflicts", "true");
     site.apply(&forced).await.succeeds();
     site.terraform.assert_settled().await;

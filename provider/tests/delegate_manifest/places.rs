@@ -17,7 +17,7 @@ async fn a_cluster_with_another_identity_is_refused_and_one_that_is_silent_keeps
     // The state of a delegate in a cluster of the same address that was made anew.
     let moved = state.replace(uid, "11111111-2222-3333-4444-555555555555");
     site.terraform.write("terraform.tfstate", &moved);
-    let before = site.get(&["deployment,secret,configmap"]).await;
+    let before = site.written("deployment,secret,configmap").await;
     for arguments in [
         &["plan", "-no-color"][..],
         &["destroy", "-no-color", "-auto-approve", "-refresh=false"],
@@ -32,7 +32,7 @@ async fn a_cluster_with_another_identity_is_refused_and_one_that_is_silent_keeps
             assert!(error.contains(part), "{part:?} is not in: {error}");
         }
     }
-    assert_eq!(site.get(&["deployment,secret,configmap"]).await, before);
+    assert_eq!(site.written("deployment,secret,configmap").await, before);
     assert_ne!(site.terraform.state().await.resource(THIS), &Json::Null);
 
     site.terraform.write("terraform.tfstate", &state);

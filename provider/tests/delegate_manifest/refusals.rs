@@ -86,10 +86,10 @@ async fn what_the_cluster_does_not_take_is_told_and_set_right_by_the_next_apply(
     site.apply(&asleep(&site)).await.succeeds();
     site.terraform.assert_settled().await;
     // An update that the cluster does not take changes nothing at all.
-    let before = site.get(&["configmap,deployment,secret"]).await;
+    let before = site.written("configmap,deployment,secret").await;
     let broken = broken.set("tags", "[\"new\"]");
     one_error(site.apply(&broken).await, &["The cluster refused", "memory"]);
-    assert_eq!(site.get(&["configmap,deployment,secret"]).await, before);
+    assert_eq!(site.written("configmap,deployment,secret").await, before);
 }
 
 #[tokio::test]
@@ -140,7 +140,7 @@ async fn the_same_delegate_twice_is_refused() {
     site.terraform.assert_settled().await;
 
     // Another folder: another state, of somebody who chose the same names.
-    let before = site.get(&["deployment,secret,configmap"]).await;
+    let before = site.written("deployment,secret,configmap").await;
     let Some(other) = Terraform::here().await else {
         return;
     };
@@ -149,6 +149,6 @@ async fn the_same_delegate_twice_is_refused() {
         .env("TF_VAR_token", &site.manager.token);
     std::fs::copy(site.terraform.path("main.tf"), other.path("main.tf")).unwrap();
     one_error(other.apply().await, &["The delegate exists already"]);
-    assert_eq!(site.get(&["deployment,secret,configmap"]).await, before);
+    assert_eq!(site.written("deployment,secret,configmap").await, before);
     site.terraform.assert_settled().await;
 }

@@ -324,6 +324,29 @@ impl Site {
         self.cluster.get(&all).await
     }
 
+    /// What people and programs wrote of the objects, without what the cluster's own controllers add in their time.
+    pub async fn written(&self, kinds: &str) -> Json {
+        let mut list = self.get(&[kinds]).await;
+        let items = list["items"].as_array_mut().expect("a list");
+        let theirs = |item: &Json| {
+            item["metadata"]["name"] == "kube-root-ca.crt" || item["metadata"]["name"] == "default"
+        };
+        items.retain(|item| !theirs(item));
+        for item in items {
+            let object = item.as_object_mut().expect("an object");
+            object.remove("status");
+            let metadata = object["metadata"].as_object_mut().expect("an object");
+            metadata.remove("resourceVersion");
+            if let Some(notes) = metadata.get_mut("annotations").and_then(Json::as_object_mut) {
+                notes.remove("deployment.kubernetes.io/revision");
+                if notes.is_empty() {
+                    metadata.remove("annotations");
+                }
+            }
+        }
+        list
+    }
+
     /// Names of the pods that stay, with their images and readiness.
     pub async fn pods(&self) -> Vec<(String, bool)> {
         let pods = self.get(&["pods"]).await;
