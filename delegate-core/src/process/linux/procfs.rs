@@ -124,6 +124,10 @@ pub(super) fn has_mark(pid: u32, entry: &[u8]) -> bool {
             Err(_) => return false,
         }
         if stat(pid).is_some_and(|stat| stat.between_programs) {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "the kernel announces no end of an exec; the caller knows that this blocks"
+            )]
             std::thread::sleep(EXEC_WAIT);
             continue;
         }
