@@ -16,6 +16,8 @@ mod files;
 mod host;
 #[path = "support/manager.rs"]
 mod manager;
+#[path = "support/other_machine.rs"]
+mod other_machine;
 #[path = "support/terraform.rs"]
 mod terraform;
 
@@ -23,6 +25,7 @@ use delegate_core::install::host::ServiceKind;
 use files::{PROGRAM, SOURCE, folders, prepared};
 use host::Host;
 use manager::{Manager, encoded, unique};
+use other_machine::OtherMachine;
 use serde_json::json;
 use terraform::Terraform;
 
@@ -130,6 +133,46 @@ async fn a_delegate_is_imported_by_its_identity() {
         before["id"],
         tofu.state().await.resource(DELEGATE)["values"]["id"]
     );
+    assert_eq!(host.agent(), agent, "an import restarts nothing");
+    std::fs::remove_file(tofu.path("import.tf")).expect("it is there");
+    tofu.assert_settled().await;
+    tofu.destroy().await.succeeds();
+    host.assert_gone();
+}
+
+#[tokio::test]
+async fn an_identity_says_how_to_get_to_another_machine_and_to_a_folder_there() {
+    let Some(case) = Case::new("far").await else {
+        return;
+    };
+    let Some(machine) = OtherMachine::start().await else {
+        return;
+    };
+    let Case { tofu, host, name, .. } = &case;
+    let place = format!(
+        "directory = \"{}\", ssh = {}",
+        host.path(),
+        machine.arguments("root")
+    );
+    case.configure_at(&place, "");
+    tofu.apply().await.succeeds();
+    let before = tofu.state().await.resource(DELEGATE)["values"].clone();
+    let agent = host.agent();
+    tofu.run(&["state", "rm", DELEGATE]).await.succeeds();
+    tofu.write(
+        "import.tf",
+        &format!(
+            "import {{\n  to = {DELEGATE}\n  identity = {{\n    mode = \"host\"\n    place = \"{}\"\n    name = \"{name}\"\n    \
+             directory = \"{}\"\n    identity_file = \"{}\"\n    known_hosts_file = \"{}\"\n  }}\n}}\n",
+            machine.name("root"),
+            host.path(),
+            machine.path("user_key").display(),
+            machine.path("known_hosts").display()
+        ),
+    );
+    tofu.apply().await.succeeds();
+    let after = tofu.state().await.resource(DELEGATE)["values"].clone();
+    similar_asserts::assert_eq!(before, after);
     assert_eq!(host.agent(), agent, "an import restarts nothing");
     std::fs::remove_file(tofu.path("import.tf")).expect("it is there");
     tofu.assert_settled().await;

@@ -39,6 +39,10 @@ const IMAGE_DIGEST: &str = "image_digest";
 /// What an update makes uncertain.
 const UNCERTAIN: [&str; 5] = ["connected", "ready_replicas", "version", IMAGE_DIGEST, "drift"];
 
+/// What is made anew when it gets another name; without a name of its own it has the delegate's, so that spelling that
+/// out changes nothing.
+const NAMES: [&str; 2] = ["helm.release", "docker.container"];
+
 /// The resource.
 #[derive(Debug, Default)]
 pub struct Delegate;
@@ -70,6 +74,11 @@ impl Resource for Delegate {
             return Ok(());
         }
         if plan.is_update() {
+            for path in NAMES {
+                if own_name(plan.prior(), path) != own_name(plan.planned(), path) {
+                    plan.require_replace(path);
+                }
+            }
             let drifted = plan
                 .prior()
                 .named("drift")
@@ -134,7 +143,12 @@ impl Resource for Delegate {
         }
         let provider = cx.data()?;
         if import::is_fresh(&state) {
-            return import::complete(state, provider, &cx.stop).await;
+            let otherwise = import::not_found(&state);
+            let found = import::complete(state, provider, &cx.stop).await?;
+            if let (ReadOutcome::Gone, Some(problem)) = (&found, otherwise) {
+                return Err(problem.into());
+            }
+            return Ok(found);
         }
         let spec = spec(&state, TokenFrom::Installed, provider)?;
         let place = place::reach(&spec, provider, &cx.stop).await?;
@@ -241,6 +255,14 @@ fn adopted(plan: &mut Plan) -> Result<(), Diagnostics> {
         plan.set_unknown("target_id")?;
     }
     Ok(())
+}
+
+/// The name that the argument at `path` gives, or leaves to the delegate's.
+fn own_name<'a>(model: &'a Value, path: &str) -> &'a Value {
+    match model.at(&path.into()) {
+        Value::Null => model.named("name"),
+        own => own,
+    }
 }
 
 /// Whether the state leaves anything to the provider's arguments.

@@ -16,6 +16,7 @@ async fn a_delegate_is_imported_by_its_id_and_the_plan_is_empty() {
     };
     let config = site
         .config()
+        .helm("release", format!("\"{}-release\"", site.name))
         .set("tags", r#"["linux", "prod"]"#)
         .set("description", "\"a delegate\"")
         .set("replicas", "2")

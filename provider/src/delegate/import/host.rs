@@ -1,6 +1,7 @@
 //! What a delegate on a host was installed with.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use delegate_core::config::{DelegateConfig, Env};
 use delegate_core::install::host::{self, ServiceKind};
@@ -24,7 +25,8 @@ pub(super) async fn complete(
     let machine = Machine::reach(access.as_ref(), &provider.ssh, stop)
         .await
         .map_err(|error| place::told_of_machine(&error))?;
-    let directory = machine.facts().default_directory(&state.name);
+    let named = state.host.as_ref().and_then(|host| host.directory.as_ref());
+    let directory = named.map_or_else(|| machine.facts().default_directory(&state.name), PathBuf::from);
     let found = machine
         .observe(&directory, &beside_provider(), stop)
         .await
@@ -39,6 +41,17 @@ pub(super) async fn complete(
         .collect();
     let config = DelegateConfig::from_env(&env)
         .map_err(|error| Diagnostic::from_error("The delegate's settings cannot be read back", &error, ""))?;
+    if config.name.as_str() != state.name {
+        let detail = format!(
+            "In {} on {} is the delegate {}, not {}. Import it by its own name, or name the folder of the other one: \
+             host/<machine>/<folder>/<name>.",
+            directory.display(),
+            machine.name(),
+            config.name,
+            state.name
+        );
+        return Err(Diagnostics::error("Another delegate is there", detail));
+    }
     take_settings(&mut state, &config, provider);
     if let Some(host) = &mut state.host {
         host.user.clone_from(&found.record.user);

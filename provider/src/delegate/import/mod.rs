@@ -1,18 +1,21 @@
-//! Import ids and identities, and the state that an import starts from.
+//! The state that an import starts from, and what is there.
 //!
 //! An id says where a delegate is; what it was installed with is read back from there, as far as it can be: secrets
 //! cannot, and are given anew by the configuration.
 
 mod docker;
 mod host;
+mod location;
 mod manifest;
 mod moved;
 mod release;
 mod settings;
 
+use location::{Location, Mode, THIS_MACHINE};
+pub(super) use location::{identity, identity_schema, identity_with};
+
 use super::model::{Docker, Helm, Host, Kubernetes, Manifest, Model, Ssh};
 use super::place;
-use super::schema::DEFAULT_NAMESPACE;
 use crate::data::ProviderData;
 use crate::framework::prelude::*;
 use crate::install::cluster::Connection;
@@ -22,108 +25,6 @@ use tokio_util::sync::CancellationToken;
 
 pub(super) use moved::from_release;
 
-/// The parts of an id.
-struct Location {
-    mode: Mode,
-    place: String,
-    namespace: Option<String>,
-    name: String,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Mode {
-    Helm,
-    Manifest,
-    Docker,
-    Host,
-}
-
-impl Mode {
-    const ALL: [Self; 4] = [Self::Helm, Self::Manifest, Self::Docker, Self::Host];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Helm => "helm",
-            Self::Manifest => "manifest",
-            Self::Docker => "docker",
-            Self::Host => "host",
-        }
-    }
-
-    fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|mode| mode.name() == name)
-    }
-}
-
-/// `mode`, `place`, `namespace`, `name`: the parts of the id.
-pub(super) fn identity_schema() -> IdentitySchema {
-    IdentitySchema::new(0)
-        .required("mode", Type::String, "`helm`, `manifest`, `docker` or `host`.")
-        .required(
-            "place",
-            Type::String,
-            "Context of the kubeconfig; address of the Docker engine, `localhost` for its usual socket; or the machine: `localhost`, or \
-             `[user@]host[:port]` as `ssh` knows it.",
-        )
-        .optional(
-            "namespace",
-            Type::String,
-            "Namespace, with `helm` and `manifest`.",
-        )
-        .required("name", Type::String, "Name of the release, of the container, or of the delegate.")
-}
-
-/// The identity that an id spells out.
-pub(super) fn identity(id: &str) -> Option<Value> {
-    let Location {
-        mode,
-        place,
-        namespace,
-        name,
-    } = Location::parse(id)?;
-    let namespace = namespace.map_or(Value::Null, Value::String);
-    Some(Value::object([
-        ("mode", mode.name().into()),
-        ("place", Value::String(place)),
-        ("namespace", namespace),
-        ("name", Value::String(name)),
-    ]))
-}
-
-impl Location {
-    fn parse(id: &str) -> Option<Self> {
-        let (mode, rest) = id.split_once('/')?;
-        let (rest, name) = rest.rsplit_once('/')?;
-        // A context may contain slashes, as those of EKS do: the namespace and the release are taken from the end.
-        let mode = Mode::named(mode)?;
-        let (place, namespace) = match mode {
-            Mode::Helm | Mode::Manifest => {
-                let (place, namespace) = rest.rsplit_once('/')?;
-                (place, Some(namespace.to_owned()))
-            }
-            Mode::Docker | Mode::Host => (rest, None),
-        };
-        let full = !place.is_empty() && !name.is_empty() && namespace.as_deref() != Some("");
-        full.then(|| Self {
-            mode,
-            place: place.to_owned(),
-            namespace,
-            name: name.to_owned(),
-        })
-    }
-
-    fn id(&self) -> String {
-        let (mode, place, name) = (self.mode.name(), &self.place, &self.name);
-        match self.mode {
-            Mode::Helm | Mode::Manifest => {
-                let namespace = self.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
-                format!("{mode}/{place}/{namespace}/{name}")
-            }
-            Mode::Docker | Mode::Host => format!("{mode}/{place}/{name}"),
-        }
-    }
-}
-
 /// The state an import starts from: where, and nothing else.
 ///
 /// # Errors
@@ -131,27 +32,9 @@ impl Location {
 pub(super) fn locate(target: &ImportTarget) -> Result<Model, Diagnostics> {
     let location = match target {
         ImportTarget::Id(id) => Location::parse(id),
-        ImportTarget::Identity(identity) => {
-            let text = |name: &str| identity.named(name).as_str().map(str::to_owned);
-            let mode = text("mode").as_deref().and_then(Mode::named);
-            mode.zip(text("place"))
-                .zip(text("name"))
-                .map(|((mode, place), name)| Location {
-                    mode,
-                    place,
-                    namespace: text("namespace"),
-                    name,
-                })
-        }
+        ImportTarget::Identity(identity) => Location::of_identity(identity),
     };
-    let Some(location) = location else {
-        return Err(Diagnostics::error(
-            "Unsuitable import id",
-            "Give helm/<context>/<namespace>/<release>, manifest/<context>/<namespace>/<name>, docker/<host>/<container>, \
-             host/localhost/<name>, or host/[<user>@]<host>[:<port>]/<name>; or the same parts as an identity: mode, place, \
-             namespace, name.",
-        ));
-    };
+    let location = location.map_err(unsuitable)?;
     let mut model = Model::located(location.name.clone(), Field::Known(location.id()));
     if matches!(location.mode, Mode::Helm | Mode::Manifest) {
         model.kubernetes = Some(Kubernetes {
@@ -184,8 +67,9 @@ pub(super) fn locate(target: &ImportTarget) -> Result<Model, Diagnostics> {
         }
         Mode::Host => {
             model.host = Some(Host {
+                ssh: other_machine(&location)?,
+                directory: location.directory,
                 service: Some("auto".to_owned()),
-                ssh: other_machine(&location.place)?,
                 ..Host::default()
             });
         }
@@ -199,29 +83,32 @@ async fn is_providers_own(cluster: &Connection, provider: &ProviderData) -> bool
     own.is_ok_and(|own| own.context() == cluster.context())
 }
 
-/// The machine that a place names; nothing for this one.
-fn other_machine(place: &str) -> Result<Option<Ssh>, Diagnostics> {
-    if place == "localhost" {
+/// How to get to the machine that a location names; nothing for this one.
+fn other_machine(location: &Location) -> Result<Option<Ssh>, Diagnostics> {
+    let place = &location.place;
+    if place == THIS_MACHINE {
         return Ok(None);
     }
     let to = Destination::parse(place).ok_or_else(|| {
-        Diagnostics::error(
-            "Unsuitable import id",
-            format!(
-                "{place:?} is no machine. Give localhost, or [user@]host[:port] as you would reach it with ssh; an address of IPv6 in \
-                 brackets."
-            ),
-        )
+        unsuitable(format!(
+            "{place:?} is no machine. Give {THIS_MACHINE}, or [user@]host[:port] as you would reach it with ssh; an address of IPv6 in \
+             brackets."
+        ))
     })?;
+    let access = location.access.clone();
     Ok(Some(Ssh {
         host: to.host,
         port: to.port,
         user: to.user,
-        identity_file: None,
-        known_hosts_file: None,
-        connect_timeout: None,
-        sudo: None,
+        identity_file: access.identity_file,
+        known_hosts_file: access.known_hosts_file,
+        connect_timeout: access.connect_timeout,
+        sudo: access.sudo,
     }))
+}
+
+fn unsuitable(detail: String) -> Diagnostics {
+    Diagnostics::error("Unsuitable import id", detail)
 }
 
 /// Whether a state comes straight from [`locate`] or [`from_release`].
@@ -248,6 +135,23 @@ pub(super) async fn complete(
     } else {
         Box::pin(host::complete(state, provider, stop)).await
     }
+}
+
+/// What to say when nothing is found, where Terraform's own words leave out what to do: a folder was guessed.
+pub(super) fn not_found(state: &Model) -> Option<Diagnostic> {
+    let host = state.host.as_ref().filter(|host| host.directory.is_none())?;
+    let machine = host.ssh.as_ref().map_or(THIS_MACHINE, |ssh| &ssh.host);
+    let text = format!(
+        "The delegate {name} is not in the folder that its name leads to on {machine}. If it was installed with host.directory, put that \
+         folder before the name, host/<machine>//srv/delegates/{name}/{name}, or name it as directory in the identity; else check the \
+         name and the machine.",
+        name = state.name,
+    );
+    // By the name under which Terraform itself tells it of everything else.
+    Some(Diagnostic::error(
+        "Cannot import non-existent remote object",
+        text,
+    ))
 }
 
 /// A state that can be looked with: the settings are not known yet, but any do, because only the place counts.
@@ -286,26 +190,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_and_its_identity_name_the_same_place() {
-        for id in [
-            "helm/minikube/ns/team-a",
-            "helm/arn:aws:eks:x:1:cluster/prod/ns/team-a",
-            "manifest/arn:aws:eks:x:1:cluster/prod/ns/team-a",
-            "docker/localhost/team-a",
-            "docker/unix:///run/docker.sock/team-a",
-            "docker/ssh://root@build-1:22/team-a",
-            "host/localhost/team-a",
-            "host/deploy@web.example:2222/team-a",
-            "host/[fe80::1]:22/team-a",
-        ] {
-            let model = locate(&ImportTarget::Id(id.to_owned())).unwrap();
-            assert_eq!(model.id, Field::Known(id.to_owned()));
-            let by_identity = locate(&ImportTarget::Identity(identity(id).unwrap())).unwrap();
-            assert_eq!(by_identity.id, model.id);
-        }
-    }
-
-    #[test]
     fn an_unsuitable_id_is_answered_with_the_forms() {
         for id in [
             "",
@@ -314,6 +198,8 @@ mod tests {
             "helm//ns/r",
             "pod/x/y/z",
             "host/localhost/",
+            "host/localhost",
+            "host/web//team-a",
         ] {
             let error = locate(&ImportTarget::Id(id.to_owned())).unwrap_err().to_string();
             assert!(
@@ -321,9 +207,51 @@ mod tests {
                 "{id}: {error}"
             );
         }
-        let error = locate(&ImportTarget::Id("host/-oProxyCommand=x/a".to_owned()))
-            .unwrap_err()
-            .to_string();
-        assert!(error.contains("[user@]host[:port]"), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_machine_no_folder_or_no_argument_is_named() {
+        for (id, part) in [
+            ("host/-oProxyCommand=x/a", "[user@]host[:port]"),
+            ("host/web/srv/a", "\"srv\" is no folder"),
+            ("host/web//srv/a b/a", "\"/srv/a b\" is no folder"),
+            ("host/web/a?identity_file", "identity_file"),
+            ("host/web/a?sudo=perhaps", "sudo must be true or false"),
+            (
+                "host/web/a?connect_timeout=5",
+                "connect_timeout must be a duration",
+            ),
+            ("host/web/a?password=x", "\"password\" is no argument of host.ssh"),
+            ("host/localhost/a?sudo=true", "localhost is reached without ssh"),
+        ] {
+            let error = locate(&ImportTarget::Id(id.to_owned())).unwrap_err().to_string();
+            assert!(error.contains(part), "{id}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_folder_and_the_way_there_are_arguments_and_no_part_of_the_id() {
+        let id = "host/deploy@web:2222//srv/delegates/a/team-a?identity_file=%7E/.ssh/a%20key&known_hosts_file=/k\
+                  &connect_timeout=5s&sudo=true";
+        let by_id = locate(&ImportTarget::Id(id.to_owned())).unwrap();
+        let identity = Location::parse(id).unwrap().identity();
+        let by_identity = locate(&ImportTarget::Identity(identity)).unwrap();
+        for model in [by_id, by_identity] {
+            assert_eq!(model.id, Field::Known("host/deploy@web:2222/team-a".to_owned()));
+            assert_eq!(model.name, "team-a");
+            let host = model.host.unwrap();
+            assert_eq!(host.directory.as_deref(), Some("/srv/delegates/a"));
+            let ssh = host.ssh.unwrap();
+            assert_eq!(
+                (ssh.host.as_str(), ssh.port, ssh.user.as_deref()),
+                ("web", Some(2222), Some("deploy"))
+            );
+            assert_eq!(ssh.identity_file.as_deref(), Some("~/.ssh/a key"));
+            assert_eq!(ssh.known_hosts_file.as_deref(), Some("/k"));
+            assert_eq!(
+                (ssh.connect_timeout.as_deref(), ssh.sudo),
+                (Some("5s"), Some(true))
+            );
+        }
     }
 }

@@ -12,6 +12,7 @@ use serde_json::Value as Json;
 use super::super::model::{Chart, Helm, Model};
 use crate::framework::prelude::*;
 use crate::framework::traits::MoveRequest;
+use crate::install::helm::leaves_arguments_alone;
 
 /// The type that can become one of ours, of whichever registry.
 const HELM_RELEASE: &str = "helm_release";
@@ -41,8 +42,11 @@ fn located(state: &Json) -> Option<Model> {
     };
     let release = text("name").or_else(|| text("id"))?;
     let documents = state["values"].as_array().into_iter().flatten();
+    // One that sets what is an argument here, the token perhaps, cannot be in the new configuration: it stays behind.
     let values: Vec<String> = documents
-        .filter_map(|document| document.as_str().map(str::to_owned))
+        .filter_map(Json::as_str)
+        .filter(|document| leaves_arguments_alone(document))
+        .map(str::to_owned)
         .collect();
     // Which context leads there is the configuration's; the read finds out.
     let mut model = Model::located(release.clone(), Field::Null);

@@ -36,10 +36,14 @@ pub(super) async fn complete(
             .filter(|text| !text.is_empty())
             .map(str::to_owned)
     };
+    if let Some(name) = text("delegateName").filter(|name| *name != state.name) {
+        // Our own objects go by the delegate's name, which only the release tells: look again, for them.
+        state.name = name;
+        return Box::pin(complete(state, provider, stop)).await;
+    }
     if is_providers_own(release.cluster(), provider).await {
         state.kubernetes = None;
     }
-    state.name = text("delegateName").unwrap_or(state.name);
     if let Some(helm) = &mut state.helm {
         helm.release = helm.release.take().filter(|release| *release != state.name);
     }

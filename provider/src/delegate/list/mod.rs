@@ -145,7 +145,7 @@ impl ListResource for DelegateList {
             if cx.stop.is_cancelled() {
                 break;
             }
-            let Some(identity) = import::identity(&delegate.id) else {
+            let Some(identity) = import::identity_with(&delegate.id, config.ssh.as_ref()) else {
                 continue;
             };
             let mut item = ListItem::new(identity, delegate.display_name);

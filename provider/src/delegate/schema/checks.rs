@@ -17,7 +17,7 @@ pub(in crate::delegate) fn is_url(text: &str) -> Result<(), String> {
     }
 }
 
-pub(super) fn is_absolute(text: &str) -> Result<(), String> {
+pub(in crate::delegate) fn is_absolute(text: &str) -> Result<(), String> {
     // A systemd unit and a shell read the path; what either would take apart is refused.
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@=:~".contains(c);
     if text.starts_with('/') && text.chars().all(plain) {
@@ -76,7 +76,7 @@ pub(super) fn is_free_variable(text: &str) -> Result<(), String> {
     }
 }
 
-pub(super) fn is_duration(text: &str) -> Result<(), String> {
+pub(in crate::delegate) fn is_duration(text: &str) -> Result<(), String> {
     duration(text)
         .map(|_| ())
         .ok_or_else(|| "Must be a duration, for example 90s, 5m or 1h30m.".to_owned())

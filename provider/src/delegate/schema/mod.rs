@@ -5,8 +5,7 @@ mod places;
 mod settings;
 mod token;
 
-pub(super) use checks::duration;
-pub(super) use checks::{is_label, is_url, parses};
+pub(super) use checks::{duration, is_absolute, is_duration, is_label, is_url, parses};
 use delegate_core::config::{AccountId, DelegateName};
 pub(super) use places::{engine, kubernetes, ssh};
 

@@ -28,7 +28,7 @@ use serde_json::Value;
 pub use spec::{Chart, DEFAULT_HISTORY, HelmSpec, Login, Options};
 use tokio_util::sync::CancellationToken;
 use values::Delivery;
-pub use values::overridden;
+pub use values::{leaves_arguments_alone, overridden};
 
 use super::cluster::Connection;
 use super::kubernetes::secret::{self, Intent};

@@ -96,6 +96,12 @@ pub fn overridden(spec: &HelmSpec) -> Result<Vec<String>, String> {
     Ok(lines)
 }
 
+/// Whether a document can be among the owner's: it sets nothing that an argument owns.
+pub fn leaves_arguments_alone(document: &str) -> bool {
+    let sets = |own: &Value| OWNED.iter().any(|(key, _)| own.get(key).is_some());
+    serde_saphyr::from_str(document).is_ok_and(|own: Value| !sets(&own))
+}
+
 /// Whether laying `upper` over `lower` changes something that is there.
 fn hides(lower: &Value, upper: &Value) -> bool {
     match (lower, upper) {

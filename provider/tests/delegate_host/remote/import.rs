@@ -87,6 +87,56 @@ async fn what_was_applied_there_and_forgotten_is_imported_without_a_change() {
 }
 
 #[tokio::test]
+async fn a_folder_and_a_key_of_its_own_are_imported_with_it() {
+    let Some(remote) = Remote::new("remote-own").await else {
+        return;
+    };
+    let (case, machine) = (&remote.case, &remote.machine);
+    case.write(&resource(
+        &case.name,
+        &format!(
+            "{TOKEN}\n  tags = [\"a\"]\n  host = {{ directory = \"{}\", ssh = {} }}",
+            case.host.path(),
+            machine.arguments("root")
+        ),
+    ));
+    case.terraform.apply().await.succeeds();
+    let agent = case.host.agent();
+    let before = case.terraform.state().await.resource(DELEGATE)["values"].clone();
+    case.terraform.run(&["state", "rm", DELEGATE]).await.succeeds();
+    let (place, folder) = (machine.name("root"), case.host.path());
+    let access = format!(
+        "?identity_file={}&known_hosts_file={}",
+        machine.path("user_key").display(),
+        machine.path("known_hosts").display()
+    );
+    let name = &case.name;
+    for (id, part) in [
+        (format!("host/{place}/{name}{access}"), "host.directory"),
+        (
+            format!("host/{place}/{folder}/another{access}"),
+            "Another delegate is there",
+        ),
+        (
+            format!("host/{place}/{folder}/{name}{access}&password=x"),
+            "no argument of host.ssh",
+        ),
+    ] {
+        let error = case.terraform.import(DELEGATE, &id).await.fails();
+        assert!(error.contains(part), "{id}: {error}");
+    }
+    let id = format!("host/{place}/{folder}/{name}{access}");
+    case.terraform.import(DELEGATE, &id).await.succeeds();
+    let after = case.terraform.state().await.resource(DELEGATE)["values"].clone();
+    similar_asserts::assert_eq!(before, after);
+    case.terraform.assert_settled().await;
+    assert_eq!(case.host.agent(), agent, "looking restarts nothing");
+    case.terraform.destroy().await.succeeds();
+    case.host.assert_gone();
+    remote.assert_disconnected();
+}
+
+#[tokio::test]
 async fn the_example_works_on_another_machine() {
     let Some(mut remote) = Remote::new("remote-example").await else {
         return;

@@ -44,6 +44,10 @@ async fn the_delegates_of_another_machine_are_listed() {
         one.display_name,
         format!("{} on {}", case.name, remote.machine.name("root"))
     );
+    // Whoever imports it gets there as we did.
+    for (name, file) in [("identity_file", "user_key"), ("known_hosts_file", "known_hosts")] {
+        assert_eq!(one.identity.named(name), &path(file), "{name}");
+    }
     let state = one.state();
     assert_eq!(state.named("tags"), &Value::set([Value::from("x")]));
     assert_eq!(

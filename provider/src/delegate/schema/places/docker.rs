@@ -79,10 +79,10 @@ fn container(object: Object) -> Object {
     object
         .attribute(
             "container",
+            // Another one replaces it, as with `helm.release`.
             Attribute::string()
-                .requires_replace()
                 .validate(Validator::text(is_container))
-                .describe("Name of the container; the delegate's name when absent."),
+                .describe("Name of the container; the delegate's name when absent. Another name replaces the resource."),
         )
         .attribute(
             "binary",

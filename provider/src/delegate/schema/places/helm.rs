@@ -66,11 +66,11 @@ pub(super) fn argument() -> Attribute {
         )
         .attribute(
             "release",
+            // Another one replaces it: the plan sees to that, because the name may be the delegate's.
             Attribute::string()
-                .requires_replace()
                 .validate(Validator::length(1, 53))
                 .validate(Validator::text(is_label))
-                .describe("Name of the release; the delegate's name when absent."),
+                .describe("Name of the release; the delegate's name when absent. Another name replaces the resource."),
         )
         .attribute(
             "chart",
