@@ -12,7 +12,7 @@
 #![allow(clippy::print_stderr, reason = "a skipped test says that it was skipped")]
 
 mod charts;
-#[path = "../support/cluster.rs"]
+#[path = "../support/cluster/mod.rs"]
 mod cluster;
 mod crash;
 mod drift;

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::cluster::{Site, THIS};
+use crate::cluster::Site;
 
 #[tokio::test]
 async fn the_resource_names_its_own_cluster_over_the_providers() {
@@ -41,36 +41,13 @@ async fn a_cluster_with_another_identity_is_refused_and_left_alone() {
     site.apply(&site.config().set("wait", r#"{ until = "installed" }"#))
         .await
         .succeeds();
-    let uid = site.attribute("target_id").await;
-    let uid = uid.as_str().expect("an id");
-    // The state of a delegate in a cluster of the same address that was made anew.
-    let state = site
-        .terraform
-        .state_file()
-        .replace(uid, "11111111-2222-3333-4444-555555555555");
-    site.terraform.write("terraform.tfstate", &state);
-    let before = site.written("deployment,secret,configmap").await;
-    for arguments in [
-        &["plan", "-no-color"][..],
+    site.refuses_another_cluster(&[
+        &["plan", "-no-color"],
         &["apply", "-no-color", "-auto-approve"],
         &["destroy", "-no-color", "-auto-approve"],
         &["destroy", "-no-color", "-auto-approve", "-refresh=false"],
-    ] {
-        let error = site.terraform.run(arguments).await.fails();
-        for part in [
-            "This is another place",
-            "11111111-2222-3333-4444-555555555555",
-            uid,
-            "state rm",
-        ] {
-            assert!(error.contains(part), "{part:?} is not in: {error}");
-        }
-    }
-    assert_eq!(site.written("deployment,secret,configmap").await, before);
-    assert_ne!(
-        site.terraform.state().await.resource(THIS),
-        &serde_json::Value::Null
-    );
+    ])
+    .await;
 }
 
 #[tokio::test]
@@ -81,24 +58,7 @@ async fn a_cluster_that_does_not_answer_keeps_the_state() {
     site.apply(&site.config().set("wait", r#"{ until = "installed" }"#))
         .await
         .succeeds();
-    let state = site.terraform.state_file();
-    site.config()
-        .provider(
-            "kubernetes",
-            "{ host = \"https://127.0.0.1:9\", insecure = true }",
-        )
-        .write(&site);
-    for arguments in [
-        &["plan", "-no-color"][..],
-        &["destroy", "-no-color", "-auto-approve"],
-    ] {
-        let error = site.terraform.run(arguments).await.fails();
-        assert!(
-            error.contains("annot reach the Kubernetes API server https://127.0.0.1:9"),
-            "{error}"
-        );
-    }
-    assert_eq!(site.terraform.state_file(), state);
+    site.keeps_its_state_without_an_answer(site.config()).await;
 }
 
 #[tokio::test]

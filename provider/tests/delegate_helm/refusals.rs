@@ -4,8 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::{Value as Json, json};
 
-use crate::cluster::{Config, SOURCE, Site, THIS, helm};
-use crate::terraform::{Run, Terraform};
+use crate::cluster::{Config, Site, THIS, helm, one_error};
 
 /// That the plan is refused with one error that has all of `expected`.
 async fn refused_at_plan(site: &Site, config: &Config, expected: &[&str]) {
@@ -13,23 +12,6 @@ async fn refused_at_plan(site: &Site, config: &Config, expected: &[&str]) {
     let run = site.terraform.run(&["plan", "-no-color"]).await;
     one_error(run, expected);
     assert!(!site.cluster.has_namespace(&site.namespace).await);
-}
-
-/// That the apply is refused with one error that has all of `expected`, and that nothing was made.
-async fn refused_at_apply(site: &Site, config: &Config, expected: &[&str]) {
-    let run = site.apply(config).await;
-    one_error(run, expected);
-    assert!(!site.cluster.has_namespace(&site.namespace).await);
-    assert_eq!(site.terraform.state().await.resource(THIS), &Json::Null);
-}
-
-fn one_error(run: Run, expected: &[&str]) {
-    let errors = run.stderr.matches("Error: ").count();
-    let error = run.fails();
-    assert_eq!(errors, 1, "{error}");
-    for part in expected {
-        assert!(error.contains(part), "{part:?} is not in: {error}");
-    }
 }
 
 fn program(site: &Site, name: &str, text: &str) -> String {
@@ -100,22 +82,13 @@ async fn a_cluster_that_cannot_be_used_is_told_and_nothing_is_kept() {
     let wrong = other(format!(
         "{{ config_path = {kubeconfig}, config_context = \"elsewhere\" }}"
     ));
-    refused_at_apply(
-        &site,
-        &wrong,
-        &["no context \"elsewhere\"", "kubernetes.config_context"],
-    )
-    .await;
+    site.refuses(&wrong, &["no context \"elsewhere\"", "kubernetes.config_context"])
+        .await;
     let missing = other("{ config_path = \"/nowhere/kubeconfig\" }".to_owned());
-    refused_at_apply(
-        &site,
-        &missing,
-        &["annot read the kubeconfig /nowhere/kubeconfig"],
-    )
-    .await;
+    site.refuses(&missing, &["annot read the kubeconfig /nowhere/kubeconfig"])
+        .await;
     let closed = other("{ host = \"https://127.0.0.1:9\", insecure = true }".to_owned());
-    refused_at_apply(
-        &site,
+    site.refuses(
         &closed,
         &[
             "annot reach the Kubernetes API server https://127.0.0.1:9",
@@ -136,9 +109,9 @@ async fn a_cluster_that_cannot_be_used_is_told_and_nothing_is_kept() {
     let stranger = other(format!(
         "{{ host = \"{server}\", insecure = true, token = \"nobody\" }}"
     ));
-    refused_at_apply(&site, &stranger, &["refused to", "nauthorized"]).await;
+    site.refuses(&stranger, &["refused to", "nauthorized"]).await;
     let none = site.config().unset("kubernetes");
-    refused_at_apply(&site, &none, &["o cluster is named", "config_path"]).await;
+    site.refuses(&none, &["o cluster is named", "config_path"]).await;
 }
 
 #[tokio::test]
@@ -147,12 +120,8 @@ async fn a_missing_namespace_that_is_not_to_be_made_is_refused() {
         return;
     };
     let config = site.config().helm("create_namespace", "false");
-    refused_at_apply(
-        &site,
-        &config,
-        &["No such namespace", "helm.create_namespace = true"],
-    )
-    .await;
+    site.refuses(&config, &["No such namespace", "helm.create_namespace = true"])
+        .await;
 }
 
 #[tokio::test]
@@ -192,21 +161,8 @@ async fn a_delegate_of_another_state_is_refused() {
         return;
     };
     site.apply(&site.config()).await.succeeds();
-    // From the first look on it is this state's; the end of the apply tells the cluster too, unless Terraform loses its patience.
-    site.terraform.assert_settled().await;
-    let before = site.written("deployment,secret,configmap").await;
-    // Another folder: another state, of somebody who chose the same names.
-    let Some(other) = Terraform::here().await else {
-        return;
-    };
-    let other = other
-        .installed(SOURCE, std::path::Path::new(crate::cluster::PROGRAM))
-        .env("TF_VAR_token", &site.manager.token);
-    std::fs::copy(site.terraform.path("main.tf"), other.path("main.tf")).unwrap();
-    let error = other.apply().await.fails();
-    assert!(error.contains("The release exists already"), "{error}");
-    assert_eq!(site.written("deployment,secret,configmap").await, before);
-    site.terraform.assert_settled().await;
+    site.is_refused_to_another_state(&["The release exists already"])
+        .await;
 }
 
 #[tokio::test]

@@ -176,21 +176,10 @@ async fn another_cluster_is_taken_when_it_is_said_to_be_meant() {
         .set("replicas", "0")
         .set("wait", r#"{ until = "installed" }"#);
     site.apply(&config).await.succeeds();
-    let uid = site.attribute("target_id").await;
-    // As it is when the cluster was made anew under its old address, with the delegate in it.
-    let other = site
-        .terraform
-        .state_file()
-        .replace(uid.as_str().unwrap(), "11111111-2222-3333-4444-555555555555");
-    site.terraform.write("terraform.tfstate", &other);
+    let (stated, uid) = site.pretend_another_cluster().await;
     let error = site.terraform.run(&["plan", "-no-color"]).await.fails();
     let context = site.cluster.kubectl(&["config", "current-context"]).await;
-    for part in [
-        "adopt = true",
-        "11111111-2222",
-        uid.as_str().unwrap(),
-        context.trim(),
-    ] {
+    for part in ["adopt = true", stated, &uid, context.trim()] {
         assert!(error.contains(part), "{part:?} is not in: {error}");
     }
     let adopting = config.clone().set("adopt", "true");
@@ -203,7 +192,7 @@ async fn another_cluster_is_taken_when_it_is_said_to_be_meant() {
         plan.text
     );
     site.terraform.apply().await.succeeds();
-    assert_eq!(site.attribute("target_id").await, uid);
+    assert_eq!(site.attribute("target_id").await, uid.as_str());
     site.terraform.assert_settled().await;
     site.apply(&config).await.succeeds();
     assert_eq!(site.attribute("adopt").await, Json::Null);

@@ -97,16 +97,8 @@ async fn a_token_changed_by_hand_is_drift_without_a_word_of_it() {
         return;
     };
     site.apply(&asleep(&site)).await.succeeds();
-    let secret = format!("{}-delegate-token", site.name);
-    let patch = r#"{"stringData":{"DELEGATE_TOKEN":"ffffffffffffffffffffffffffffffff"}}"#;
-    site.kubectl(&["patch", "secret", &secret, "--type=merge", "--patch", patch])
-        .await;
-    let drift = site.drift().await;
-    assert!(
-        drift.contains(&"the Secret of the token was changed".to_owned()),
-        "{drift:?}"
-    );
-    assert!(!drift.concat().contains("ffff"), "{drift:?}");
+    let secret = site.secret();
+    site.tamper_with_token().await;
     site.terraform.apply().await.succeeds();
     site.terraform.assert_settled().await;
 

@@ -1,9 +1,9 @@
 //! Which cluster, and what is known of it when.
 
-use serde_json::{Value as Json, json};
+use serde_json::json;
 
 use crate::asleep;
-use crate::cluster::{Site, THIS};
+use crate::cluster::Site;
 
 #[tokio::test]
 async fn a_cluster_with_another_identity_is_refused_and_one_that_is_silent_keeps_the_state() {
@@ -12,47 +12,14 @@ async fn a_cluster_with_another_identity_is_refused_and_one_that_is_silent_keeps
     };
     site.apply(&asleep(&site)).await.succeeds();
     site.terraform.assert_settled().await;
-    let (state, uid) = (site.terraform.state_file(), site.attribute("target_id").await);
-    let uid = uid.as_str().expect("an id");
-    // The state of a delegate in a cluster of the same address that was made anew.
-    let moved = state.replace(uid, "11111111-2222-3333-4444-555555555555");
-    site.terraform.write("terraform.tfstate", &moved);
-    let before = site.written("deployment,secret,configmap").await;
-    for arguments in [
-        &["plan", "-no-color"][..],
+    let state = site.terraform.state_file();
+    site.refuses_another_cluster(&[
+        &["plan", "-no-color"],
         &["destroy", "-no-color", "-auto-approve", "-refresh=false"],
-    ] {
-        let error = site.terraform.run(arguments).await.fails();
-        for part in [
-            "This is another place",
-            "11111111-2222-3333-4444-555555555555",
-            uid,
-            "state rm",
-        ] {
-            assert!(error.contains(part), "{part:?} is not in: {error}");
-        }
-    }
-    assert_eq!(site.written("deployment,secret,configmap").await, before);
-    assert_ne!(site.terraform.state().await.resource(THIS), &Json::Null);
-
+    ])
+    .await;
     site.terraform.write("terraform.tfstate", &state);
-    asleep(&site)
-        .provider(
-            "kubernetes",
-            "{ host = \"https://127.0.0.1:9\", insecure = true }",
-        )
-        .write(&site);
-    for arguments in [
-        &["plan", "-no-color"][..],
-        &["destroy", "-no-color", "-auto-approve"],
-    ] {
-        let error = site.terraform.run(arguments).await.fails();
-        assert!(
-            error.contains("annot reach the Kubernetes API server https://127.0.0.1:9"),
-            "{error}"
-        );
-    }
-    assert_eq!(site.terraform.state_file(), state);
+    site.keeps_its_state_without_an_answer(asleep(&site)).await;
 }
 
 #[tokio::test]

@@ -3,24 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use crate::asleep;
-use crate::cluster::{Config, PROGRAM, SOURCE, Site, THIS};
-use crate::terraform::{Run, Terraform};
-
-fn one_error(run: Run, expected: &[&str]) {
-    let errors = run.stderr.matches("Error: ").count();
-    let error = run.fails();
-    assert_eq!(errors, 1, "{error}");
-    for part in expected {
-        assert!(error.contains(part), "{part:?} is not in: {error}");
-    }
-}
-
-/// That the apply is refused with one error that has all of `expected`, and that nothing was made.
-async fn refused(site: &Site, config: &Config, expected: &[&str]) {
-    one_error(site.apply(config).await, expected);
-    assert!(!site.cluster.has_namespace(&site.namespace).await);
-    assert_eq!(site.terraform.state().await.resource(THIS), &Json::Null);
-}
+use crate::cluster::{Site, THIS, one_error};
 
 #[tokio::test]
 async fn what_cannot_be_is_refused_and_nothing_is_made() {
@@ -59,7 +42,7 @@ async fn what_cannot_be_is_refused_and_nothing_is_made() {
             &["o cluster is named", "config_path"],
         ),
     ] {
-        refused(&site, &wrong, expected).await;
+        site.refuses(&wrong, expected).await;
     }
 }
 
@@ -137,18 +120,6 @@ async fn the_same_delegate_twice_is_refused() {
     );
     assert_eq!(site.terraform.state().await.resource(THIS), &Json::Null);
     site.apply(&asleep(&site)).await.succeeds();
-    site.terraform.assert_settled().await;
-
-    // Another folder: another state, of somebody who chose the same names.
-    let before = site.written("deployment,secret,configmap").await;
-    let Some(other) = Terraform::here().await else {
-        return;
-    };
-    let other = other
-        .installed(SOURCE, std::path::Path::new(PROGRAM))
-        .env("TF_VAR_token", &site.manager.token);
-    std::fs::copy(site.terraform.path("main.tf"), other.path("main.tf")).unwrap();
-    one_error(other.apply().await, &["The delegate exists already"]);
-    assert_eq!(site.written("deployment,secret,configmap").await, before);
-    site.terraform.assert_settled().await;
+    site.is_refused_to_another_state(&["The delegate exists already"])
+        .await;
 }

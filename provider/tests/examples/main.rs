@@ -11,7 +11,7 @@
 )]
 #![allow(clippy::print_stderr, reason = "a skipped test says that it was skipped")]
 
-#[path = "../support/cluster.rs"]
+#[path = "../support/cluster/mod.rs"]
 mod cluster;
 #[path = "../../../delegate-core/tests/support/host.rs"]
 mod host;

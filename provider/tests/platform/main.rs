@@ -13,7 +13,7 @@
 #![allow(clippy::print_stderr, reason = "a skipped test says that it was skipped")]
 
 mod api;
-#[path = "../support/cluster.rs"]
+#[path = "../support/cluster/mod.rs"]
 mod cluster;
 mod delegate;
 mod ephemeral;
