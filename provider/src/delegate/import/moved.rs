@@ -101,7 +101,8 @@ mod tests {
     fn both_schemas_say_where_the_release_is() {
         let one = json!({
             "name": "team-a", "namespace": "ns", "chart": "harness-delegate-ng", "repository": "https://charts.example",
-            "version": "1.0.32", "values": ["replicas: 1\n"], "set": [{ "name": "a", "value": "b", "type": "" }],
+            "version": "1.0.32", "values": ["replicas: 1\n", "delegateToken: hunter2", "a: ["],
+            "set": [{ "name": "a", "value": "b", "type": "" }],
             "metadata": [{ "name": "team-a", "revision": 3 }], "timeout": 300,
         });
         let mut two = one.clone();
