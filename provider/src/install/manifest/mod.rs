@@ -253,18 +253,20 @@ pub async fn wait(
 /// # Errors
 /// When the API server cannot be reached or refuses: that is not the same as nothing there.
 pub async fn observe(cluster: &Connection, spec: &ManifestSpec) -> Result<Option<Observed>, ManifestError> {
-    let held = secret::read(cluster, spec.home()).await?;
-    let workload = workload(cluster, spec, Freshness::Recent).await?;
+    // Their names do not depend on what is read, so all that a look needs is asked for at once.
+    let named = spec.render("");
+    let live = named
+        .iter()
+        .map(|object| cluster.found(object, spec.namespace(), OURS, Freshness::Recent));
+    let (held, workload, live) = tokio::try_join!(
+        async { Ok(secret::read(cluster, spec.home()).await?) },
+        workload(cluster, spec, Freshness::Recent),
+        async { Ok(try_join_all(live).await?) },
+    )?;
     if workload.is_none() && !held.ours {
         return Ok(None);
     }
     let rendered = spec.render(held.revision.as_deref().unwrap_or_default());
-    let live = try_join_all(
-        rendered
-            .iter()
-            .map(|object| cluster.found(object, spec.namespace(), OURS, Freshness::Recent)),
-    )
-    .await?;
     Ok(Some(Observed {
         drift: drift::lines(cluster, spec, &held, &rendered, &live).await?,
         workload: workload.unwrap_or_default(),
@@ -281,16 +283,15 @@ async fn workload(
 ) -> Result<Option<Workload>, ManifestError> {
     let (delegate, namespace) = (&spec.delegate, spec.namespace());
     let name = delegate.config.name.as_str();
-    let Some(deployment) = cluster
-        .found(&deployment(name), namespace, OURS, freshness)
-        .await?
-    else {
+    let deployment = deployment(name);
+    let (deployment, pods) = tokio::try_join!(
+        cluster.found(&deployment, namespace, OURS, freshness),
+        cluster.listed(("v1", "Pod"), namespace, NAME_LABEL, freshness),
+    )?;
+    let Some(deployment) = deployment else {
         return Ok(None);
     };
     let mut workload = Workload::of_deployment(&deployment);
-    let pods = cluster
-        .listed(("v1", "Pod"), namespace, NAME_LABEL, freshness)
-        .await?;
     let pods: Vec<Pod> = pods
         .values()
         .filter(|pod| pod["metadata"]["labels"][NAME_LABEL] == name)
