@@ -25,7 +25,7 @@ use tokio::runtime::Runtime;
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-const API_KEY: &str = "key";
+const API_KEY: &str = "the-key-of-the-measurement";
 
 /// A kind that does nothing.
 struct Noop(Arc<AtomicUsize>);

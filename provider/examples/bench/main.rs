@@ -1,13 +1,13 @@
 //! Measures what the project promises to be fast and small at, and what that is compared with. Run by `scripts/bench`.
 //!
-//! `bench PROGRAMS [--inside FOLDER] [--runs N] [--json FILE]`: PROGRAMS is the folder of the two release programs, FOLDER
-//! that of delegate-core's examples, without which their figures are left out. Everything else is measured
-//! from outside: real processes, the real Terraform, a manager of our own on the loopback. Nothing is asserted of a time:
-//! a miss is marked, and that is all. A figure that cannot be had (a program fails) ends the run with what it said.
+//! `bench PROGRAMS [--inside FOLDER] [--only SUBJECT]... [--runs N] [--json FILE]`: PROGRAMS is the folder of the two
+//! release programs, FOLDER that of delegate-core's examples, without which their figures are left out. Everything else is
+//! measured from outside: real processes, the real Terraform, a manager of our own on the loopback. Nothing is asserted of a
+//! time: a miss is marked, and that is all. A figure that cannot be had (a program fails) ends the run with what it said.
 //!
 //! One file a subject: `plugin` (start of the provider), `plan` (Terraform), `cluster` (Terraform and
 //! Kubernetes), `agent` (start and size), `task` (the way of a task), `load` (many of them), `inside` (one
-//! that costs nothing, and masking); `site`, `watch` and `requests` have what they share.
+//! that costs nothing, and masking); `site`, `watch` and `requests` have what they share. [`SUBJECTS`] names them.
 
 #![allow(
     clippy::expect_used,
@@ -41,6 +41,11 @@ type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 /// How often a figure is measured; the cheap ones ten times as often.
 const DEFAULT_RUNS: usize = 10;
 
+/// What can be measured alone, in the order of the table.
+const SUBJECTS: [&str; 8] = [
+    "plugin", "agent", "task", "inside", "load", "idle", "plan", "cluster",
+];
+
 /// The two programs.
 struct Programs {
     provider: PathBuf,
@@ -50,13 +55,27 @@ struct Programs {
 struct Arguments {
     programs: Programs,
     inside: Option<PathBuf>,
+    /// Subjects; all of them where there is none.
+    only: Vec<String>,
     runs: usize,
     json: Option<PathBuf>,
+}
+
+impl Arguments {
+    /// Whether a subject is to be measured, which is said.
+    fn wants(&self, subject: &str, what: &str) -> bool {
+        let wanted = self.only.is_empty() || self.only.iter().any(|only| only == subject);
+        if wanted {
+            eprintln!("bench: {what} …");
+        }
+        wanted
+    }
 }
 
 fn arguments() -> Outcome<Arguments> {
     let mut words = std::env::args().skip(1);
     let (mut folder, mut inside, mut runs, mut json) = (None, None, DEFAULT_RUNS, None);
+    let mut only = Vec::new();
     while let Some(word) = words.next() {
         match word.as_str() {
             "--runs" => {
@@ -66,6 +85,12 @@ fn arguments() -> Outcome<Arguments> {
                     .filter(|runs| *runs > 0)
                     .ok_or("--runs needs a number above zero")?;
             }
+            "--only" => only.push(
+                words
+                    .next()
+                    .filter(|subject| SUBJECTS.contains(&subject.as_str()))
+                    .ok_or_else(|| format!("--only needs one of {}", SUBJECTS.join(", ")))?,
+            ),
             "--inside" => inside = Some(PathBuf::from(words.next().ok_or("--inside needs a folder")?)),
             "--json" => json = Some(PathBuf::from(words.next().ok_or("--json needs a file")?)),
             // `cargo` says this to whatever it benches.
@@ -74,7 +99,8 @@ fn arguments() -> Outcome<Arguments> {
             _ => return Err(format!("unknown argument {word:?}").into()),
         }
     }
-    let folder = folder.ok_or("usage: bench PROGRAMS [--inside FOLDER] [--runs N] [--json FILE]")?;
+    let folder = folder
+        .ok_or("usage: bench PROGRAMS [--inside FOLDER] [--only SUBJECT]... [--runs N] [--json FILE]")?;
     let program = |name: &str| {
         let path = folder.join(name);
         path.canonicalize()
@@ -86,6 +112,7 @@ fn arguments() -> Outcome<Arguments> {
             delegate: program("harness-delegate")?,
         },
         inside,
+        only,
         runs,
         json,
     })
@@ -108,28 +135,41 @@ async fn run() -> Outcome<()> {
     let mut report = Report::default();
     let site = site::Site::start(programs).await?;
     // Its minute of idling passes while the rest is measured.
-    let idle = agent::Idle::start(&site, *runs).await?;
+    let idle = if arguments.wants("idle", "some agents begin to idle") {
+        Some(agent::Idle::start(&site, *runs).await?)
+    } else {
+        None
+    };
 
-    eprintln!("bench: the provider's start …");
-    plugin::measure(programs, runs * 10, &mut report).await?;
-    eprintln!("bench: the agent's start …");
-    agent::measure_start(&site, runs * 10, &mut report).await?;
-    report.add(agent::size(programs)?);
-    eprintln!("bench: the way of a task …");
-    task::measure(&site, runs * 10, &mut report).await?;
-    if let Some(folder) = &arguments.inside {
-        eprintln!("bench: tasks that cost nothing, and masking …");
+    if arguments.wants("plugin", "the provider's start") {
+        plugin::measure(programs, runs * 10, &mut report).await?;
+    }
+    if arguments.wants("agent", "the agent's start") {
+        agent::measure_start(&site, runs * 10, &mut report).await?;
+        report.add(agent::size(programs)?);
+    }
+    if arguments.wants("task", "the way of a task") {
+        task::measure(&site, runs * 10, &mut report).await?;
+    }
+    if let Some(folder) = &arguments.inside
+        && arguments.wants("inside", "tasks that cost nothing, and masking")
+    {
         inside::measure(&folder.join("throughput"), &inside::NOOP, *runs, &mut report).await?;
         inside::measure(&folder.join("masking"), &inside::MASKING, *runs, &mut report).await?;
     }
-    eprintln!("bench: the agent under load …");
-    load::measure(&site, *runs, &mut report).await?;
-    eprintln!("bench: the idle agents …");
-    idle.measure(&mut report).await?;
-    eprintln!("bench: terraform plan …");
-    plan::measure(&site, *runs, &mut report).await?;
-    eprintln!("bench: delegates in a cluster …");
-    cluster::measure(&site, *runs, &mut report).await?;
+    if arguments.wants("load", "the agent under load") {
+        load::measure(&site, *runs, &mut report).await?;
+    }
+    if let Some(idle) = idle {
+        eprintln!("bench: the idle agents …");
+        idle.measure(&mut report).await?;
+    }
+    if arguments.wants("plan", "terraform plan") {
+        plan::measure(&site, *runs, &mut report).await?;
+    }
+    if arguments.wants("cluster", "delegates in a cluster") {
+        cluster::measure(&site, *runs, &mut report).await?;
+    }
     site.stop().await?;
 
     print!("{report}");
