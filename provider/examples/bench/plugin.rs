@@ -107,8 +107,8 @@ async fn echo_lines(runs: usize) -> Outcome<Vec<f64>> {
     Ok(samples)
 }
 
-/// An empty message there, and bytes back: this client is built for debugging, and reading the schemas takes it longer than the
-/// provider takes to write them.
+/// An empty message there, and bytes back: reading the schemas takes a client longer than it takes the
+/// provider to write them.
 #[derive(Clone, Copy)]
 struct Unread;
 
