@@ -43,8 +43,9 @@ async fn uids(site: &Site) -> Vec<String> {
         .collect()
 }
 
-/// A state in which the other provider has the release. `instance` has every attribute of a schema, written after what
-/// hashicorp/helm 3.2.0 stores (schema 2) and what its upgrade reads (schema 1), and stand-ins for what is this test's.
+/// A state in which the other provider has the release. `instance` has every attribute of a schema, and stand-ins for what is
+/// this test's. That of schema 2 was recorded: hashicorp/helm 3.2.0 wrote it under Terraform 1.11.4. That of schema 1 is
+/// written after what the upgrade in 3.2.0 reads.
 fn state_of_helm_release(site: &Site, instance: &str) -> String {
     let stand_ins = [
         ("@NAME@", &site.name),
