@@ -121,7 +121,10 @@ pub(crate) struct Report {
 }
 
 impl Report {
+    /// Adds a figure, and shows it at once: the table comes when all are there.
     pub(crate) fn add(&mut self, figure: Figure) {
+        let [what, median, range, ..] = row(&figure);
+        eprintln!("bench:   {what}: {median} ({range})");
         self.figures.push(figure);
     }
 
