@@ -153,6 +153,13 @@ mod tests {
     }
 
     #[test]
+    fn this_process_is_listed_and_alive() {
+        let us = std::process::id();
+        assert!(all().contains(&us));
+        assert!(!stat(us).unwrap().dead);
+    }
+
+    #[test]
     fn a_process_that_is_changing_its_program_is_told_from_others() {
         let line = |state: &str, flags: u32, environ_end: u32| {
             let middle = "0 ".repeat(41);
