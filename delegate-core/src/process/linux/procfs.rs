@@ -5,10 +5,11 @@ use std::io::{self, Read};
 use std::time::Duration;
 
 /// The longest environment that is searched for a mark. The kernel allows more, but who fills 4 MiB has no mark there.
-const MAX_ENVIRON: u64 = 4 << 20;
+const MAX_ENVIRON: usize = 4 << 20;
 
-/// What is asked for in the first read: more than environments have. Only what is filled costs memory.
-const ONE_READ: usize = 128 << 10;
+/// Room for an environment at first, which nearly all fit into. It is cleared for every process of the machine at the end of
+/// every task, so more would cost more than the reading.
+const USUAL_ENVIRON: usize = 16 << 10;
 
 /// How often, and how far apart, a process is looked at that is just being given another program: the kernel shows no
 /// environment then. It lasts microseconds, or as long as a busy machine keeps the process waiting.
@@ -101,16 +102,18 @@ fn parse_stat(stat: &str) -> Option<Stat> {
 }
 
 /// The environment a process was started with. One call to the kernel takes one picture; between two the process may have
-/// got another program, and the rest would be missing.
+/// got another program, and the rest would be missing. So what does not fit is read anew, into more room.
 fn environment(pid: u32) -> io::Result<Vec<u8>> {
-    let file = fs::File::open(format!("/proc/{pid}/environ"))?;
-    let mut environ = vec![0; ONE_READ];
-    let length = (&file).read(&mut environ)?;
-    environ.truncate(length);
-    if length == ONE_READ {
-        file.take(MAX_ENVIRON).read_to_end(&mut environ)?;
+    let mut room = USUAL_ENVIRON;
+    loop {
+        let mut environ = vec![0; room];
+        let length = fs::File::open(format!("/proc/{pid}/environ"))?.read(&mut environ)?;
+        if length < room || room == MAX_ENVIRON {
+            environ.truncate(length);
+            return Ok(environ);
+        }
+        room = (room * 8).min(MAX_ENVIRON);
     }
-    Ok(environ)
 }
 
 /// Whether the environment a process was started with holds `entry` (`NAME=value`). Blocks for up to [`EXEC_LOOKS`] times
@@ -171,6 +174,21 @@ mod tests {
         assert!(!between("Z", 0x40_0000, 0));
         assert!(!between("S", KERNEL_THREAD, 0));
         assert!(!stat(std::process::id()).unwrap().between_programs);
+    }
+
+    #[test]
+    fn a_mark_is_found_behind_a_long_environment() {
+        let mut child = std::process::Command::new("sleep")
+            .arg("300")
+            .env_clear()
+            .env("A_LONG_ONE", "x".repeat(100_000))
+            .env("MARK_AT_THE_END", "yes")
+            .spawn()
+            .unwrap();
+        let found = has_mark(child.id(), b"MARK_AT_THE_END=yes");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(found);
     }
 
     /// One that does nothing but change its program is met in the middle of it again and again.
