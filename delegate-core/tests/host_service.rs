@@ -212,6 +212,14 @@ async fn a_service_is_installed_stopped_started_and_removed() {
 }
 
 #[tokio::test]
+async fn uninstalling_again_removes_the_folder_that_a_killed_removal_left() {
+    let case = Case::new().await;
+    fs::create_dir_all(&case.host.directory).unwrap();
+    case.succeeds("uninstall").await;
+    case.host.assert_gone();
+}
+
+#[tokio::test]
 async fn a_killed_agent_is_started_again() {
     let case = Case::installed().await;
     let (supervisor, agent) = case.pids();

@@ -75,7 +75,8 @@ impl Layout {
         Ok(())
     }
 
-    /// Removes the folder. The record goes last, so that an interrupted removal is still recognized as ours.
+    /// Removes the folder. The record goes last, so that an interrupted removal is still recognized as ours; one that is
+    /// cut off between the record and the folder leaves an empty folder.
     pub(super) fn remove(&self) -> Result<(), HostError> {
         for path in [self.working_dir(), self.directory.join("bin")] {
             files::remove_folder(&path)?;

@@ -292,17 +292,17 @@ fn claimable(layout: &Layout) -> Result<Option<Record>, HostError> {
 
 /// Stops the delegate with drain and removes everything the installation made.
 ///
-/// `grace` bounds the drain. Does nothing when nothing is there.
+/// `grace` bounds the drain. Where nothing is installed, only what a removal or an installation that was cut off may
+/// have left goes: an empty folder, and what an installation begins with.
 ///
 /// # Errors
 /// When it cannot be stopped or removed; nothing is removed before it has stopped.
 pub fn uninstall(directory: &Path, grace: Duration) -> Result<(), HostError> {
     let layout = Layout::new(directory);
-    let Some(record) = claimable(&layout)? else {
-        return Ok(());
-    };
-    service::stop(&record, &layout, stop_limit(grace))?;
-    service::remove_definition(&record)?;
+    if let Some(record) = claimable(&layout)? {
+        service::stop(&record, &layout, stop_limit(grace))?;
+        service::remove_definition(&record)?;
+    }
     layout.remove()
 }
 
