@@ -158,7 +158,7 @@ impl Manager {
                 () = told.cancelled() => {}
             }
         };
-        let serving = axum::serve(listener, router).with_graceful_shutdown(signal);
+        let serving = axum::serve(listener, router.into_make_service()).with_graceful_shutdown(signal);
         let served = tokio::select! {
             served = serving => served,
             () = async {

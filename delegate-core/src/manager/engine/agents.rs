@@ -181,14 +181,22 @@ impl Engine {
             )
         };
         commit.kept().await?;
-        let data = self.store.task_data(task.as_str()).await?;
-        let data: Value = data
-            .as_deref()
-            .and_then(|text| serde_json::from_str(text).ok())
-            // It ended in the meantime, and its data with it.
-            .ok_or(EngineError::NotAcquired(
-                crate::manager::queue::AcquireError::Over,
-            ))?;
+        let at_hand = {
+            let core = self.shared.lock();
+            let running = core.queue.task(task.as_str());
+            let held = running.is_some_and(|task| !task.status().is_final());
+            core.at_hand.of(task).filter(|_| held)
+        };
+        let data: Option<Value> = if let Some(data) = at_hand {
+            serde_json::from_str(&data).ok()
+        } else {
+            let data = self.store.task_data(task.as_str()).await?;
+            data.and_then(|text| serde_json::from_str(&text).ok())
+        };
+        // It ended in the meantime, and its data with it.
+        let data = data.ok_or(EngineError::NotAcquired(
+            crate::manager::queue::AcquireError::Over,
+        ))?;
         let key = LogKey::of(&self.identity.account, task);
         Ok(Task {
             id: task.to_string(),

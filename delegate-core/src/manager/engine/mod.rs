@@ -5,6 +5,7 @@
 //! HTTP is one way to call it; another transport would call the same functions.
 
 mod agents;
+mod at_hand;
 mod logs;
 mod tasks;
 mod tokens;
@@ -17,6 +18,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use at_hand::AtHand;
 pub use logs::{LogKey, LogPiece};
 pub use tasks::{Found, timestamp};
 
@@ -80,6 +82,7 @@ struct Core {
     queue: Queue,
     tokens: Tokens,
     logs: HashMap<TaskId, LogState>,
+    at_hand: AtHand,
     /// Wakes the waiting calls of a delegate.
     bells: HashMap<DelegateId, Arc<Notify>>,
     /// Tell who follows a task that it has news.
@@ -107,6 +110,7 @@ impl Shared {
                 Change::Queue(Changed::Task(task)) => {
                     if task.status().is_final() {
                         core.queue.forget(task.id.as_str());
+                        core.at_hand.drop(&task.id);
                     }
                     &task.id
                 }
@@ -205,6 +209,7 @@ impl Engine {
                 queue,
                 tokens,
                 logs: HashMap::new(),
+                at_hand: AtHand::default(),
                 bells,
                 followers: HashMap::new(),
             }),

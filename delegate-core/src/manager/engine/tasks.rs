@@ -1,5 +1,7 @@
 //! What users ask for: tasks and delegates.
 
+use std::sync::Arc;
+
 use super::{Engine, EngineError, now};
 use crate::manager::ids::TaskId;
 use crate::manager::queue::{Delegate, Submission, Task};
@@ -21,6 +23,7 @@ impl Engine {
         new.id = TaskId::random();
         let id = new.id.clone();
         let room = self.writer.room(data.len()).await?;
+        let data: Arc<str> = data.into();
         let commit = {
             let mut core = self.shared.lock();
             let mut effects = core.queue.submit(now(), new)?;
@@ -31,6 +34,7 @@ impl Engine {
                 .ok_or(EngineError::UnknownTask)?;
             // The new row says it all.
             effects.changes.clear();
+            core.at_hand.hold(&id, &data);
             let change = Change::NewTask(Box::new(task), Data(data));
             self.hand_over(&mut core, room, vec![change], effects)
         };
@@ -38,7 +42,9 @@ impl Engine {
             Ok(()) => Ok(id),
             Err(error) => {
                 if matches!(error, StoreError::Refused) {
-                    self.shared.lock().queue.retract(id.as_str());
+                    let mut core = self.shared.lock();
+                    core.queue.retract(id.as_str());
+                    core.at_hand.drop(&id);
                 }
                 Err(error.into())
             }

@@ -57,9 +57,8 @@ impl Store {
         changes: &[Change],
     ) -> Result<(), StoreError> {
         let mut transaction = sqlx::Connection::begin(connection).await?;
-        for change in changes {
-            write::change(&mut transaction, change).await?;
-        }
+        let changes: Vec<&Change> = changes.iter().collect();
+        write::changes(&mut transaction, &changes).await?;
         Ok(transaction.commit().await?)
     }
 }

@@ -1,5 +1,7 @@
 //! Rows as they are written, and how a task's state becomes columns and comes back.
 
+use std::sync::Arc;
+
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
@@ -31,7 +33,7 @@ pub enum Change {
 
 /// A task's data: may carry secrets, so it does not print.
 #[derive(Clone)]
-pub struct Data(pub String);
+pub struct Data(pub Arc<str>);
 
 impl std::fmt::Debug for Data {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -1,21 +1,46 @@
 //! How each change is written.
 
-use sqlx::AnyConnection;
+use std::sync::LazyLock;
+
+use indexmap::IndexMap;
+use sqlx::{AnyConnection, AssertSqlSafe};
 
 use super::rows::{Change, LogChunk, LogRow, StateColumns, TokenRow, signed};
 use crate::manager::queue::{Changed, DelegateRow, Task};
 
-const INSERT_TASK: &str = "INSERT INTO tasks \
-    (id, kind, selectors, timeout_ms, queue_timeout_ms, created_at, data, status, attempts, excluded, queued_at) \
-    VALUES ($1, $2, $3, $4, $5, $6, $7, 'QUEUED', 0, '[]', $6) ON CONFLICT (id) DO NOTHING";
+/// Rows of a task, by name and in the order in which they are bound.
+const TASK_COLUMNS: [&str; 7] = [
+    "id",
+    "kind",
+    "selectors",
+    "timeout_ms",
+    "queue_timeout_ms",
+    "created_at",
+    "data",
+];
 
-const UPDATE_TASK: &str = "UPDATE tasks SET status = $2, attempts = $3, excluded = $4, queued_at = $5, delegate_id = $6, \
-    delegate_name = $7, started_at = $8, abort_asked_at = $9, finished_at = $10, reason = $11, response = $12 WHERE id = $1";
+/// What changes of a task.
+const STATE_COLUMNS: [&str; 11] = [
+    "status",
+    "attempts",
+    "excluded",
+    "queued_at",
+    "delegate_id",
+    "delegate_name",
+    "started_at",
+    "abort_asked_at",
+    "finished_at",
+    "reason",
+    "response",
+];
 
-/// The data goes with the end of the task.
-const END_TASK: &str = "UPDATE tasks SET status = $2, attempts = $3, excluded = $4, queued_at = $5, delegate_id = $6, \
-    delegate_name = $7, started_at = $8, abort_asked_at = $9, finished_at = $10, reason = $11, response = $12, data = '' \
-    WHERE id = $1";
+/// Rows that one statement writes, from many to one: a statement costs more than a row, and each size is prepared once. With
+/// many more, SQLite would mostly look for the parameters, which it does one after the other.
+const ROWS: [usize; 3] = [16, 4, 1];
+
+/// The statements for each of [`ROWS`]: new tasks, and their states.
+static STATEMENTS: LazyLock<[(usize, String, String); ROWS.len()]> =
+    LazyLock::new(|| ROWS.map(|rows| (rows, insert_tasks(rows), update_states(rows))));
 
 const PUT_DELEGATE: &str = "INSERT INTO delegates (id, params, token_name, registered_at, last_seen_at) \
     VALUES ($1, $2, $3, $4, $5) ON CONFLICT (id) DO UPDATE SET params = excluded.params, \
@@ -42,11 +67,121 @@ const PURGE: [&str; 3] = [
     "DELETE FROM tasks WHERE finished_at < $1",
 ];
 
-/// Writes one change.
-pub(super) async fn change(connection: &mut AnyConnection, change: &Change) -> Result<(), sqlx::Error> {
+/// `rows` times `columns` numbered parameters, as the rows of a `VALUES`.
+fn values(rows: usize, columns: usize) -> String {
+    let row = |row: usize| {
+        let parameters: Vec<String> = (1..=columns)
+            .map(|column| format!("${}", row * columns + column))
+            .collect();
+        format!("({})", parameters.join(", "))
+    };
+    (0..rows).map(row).collect::<Vec<_>>().join(", ")
+}
+
+fn insert_tasks(rows: usize) -> String {
+    let columns = TASK_COLUMNS.join(", ");
+    let values = values(rows, TASK_COLUMNS.len());
+    format!(
+        "INSERT INTO tasks ({columns}, status, attempts, excluded, queued_at) \
+         SELECT column1, column2, column3, column4, column5, column6, column7, 'QUEUED', 0, '[]', column6 \
+         FROM (VALUES {values}) AS task WHERE true ON CONFLICT (id) DO NOTHING"
+    )
+}
+
+/// The first column is the identity, the last says whether the task is over: its data goes with its end.
+fn update_states(rows: usize) -> String {
+    let count = STATE_COLUMNS.len();
+    let set: Vec<String> = STATE_COLUMNS
+        .iter()
+        .zip(2..)
+        .map(|(name, column)| format!("{name} = state.column{column}"))
+        .collect();
+    format!(
+        "UPDATE tasks SET {}, data = CASE WHEN state.column{} = 1 THEN '' ELSE tasks.data END \
+         FROM (VALUES {}) AS state WHERE tasks.id = state.column1",
+        set.join(", "),
+        count + 2,
+        values(rows, count + 2)
+    )
+}
+
+/// Writes changes in their order, many rows with one statement where the order allows it.
+pub(super) async fn changes(connection: &mut AnyConnection, changes: &[&Change]) -> Result<(), sqlx::Error> {
+    // States of tasks say all, so only the last of each counts, and nothing but what forgets tasks depends on them.
+    let mut states: IndexMap<&str, &Task> = IndexMap::new();
+    let mut new = Vec::new();
+    for &change in changes {
+        match change {
+            Change::NewTask(task, data) => new.push((&**task, &*data.0)),
+            Change::Queue(Changed::Task(task)) => {
+                states.insert(task.id.as_str(), task);
+            }
+            other => {
+                if matches!(other, Change::Purge(_)) {
+                    tasks(connection, &mut new, &mut states).await?;
+                }
+                one(connection, other).await?;
+            }
+        }
+    }
+    tasks(connection, &mut new, &mut states).await
+}
+
+/// Writes the new tasks, then the states, and leaves both empty.
+async fn tasks<'a>(
+    connection: &mut AnyConnection,
+    new: &mut Vec<(&'a Task, &'a str)>,
+    states: &mut IndexMap<&'a str, &'a Task>,
+) -> Result<(), sqlx::Error> {
+    for (rows, insert, _) in &*STATEMENTS {
+        while new.len() >= *rows {
+            let mut query = sqlx::query(AssertSqlSafe(insert.as_str()));
+            for (task, data) in new.drain(..rows) {
+                query = query
+                    .bind(task.id.as_str())
+                    .bind(&task.kind)
+                    .bind(json_list(task.selectors.iter().map(String::as_str)))
+                    .bind(signed(task.timeout_ms))
+                    .bind(signed(task.queue_timeout_ms))
+                    .bind(task.created_at)
+                    .bind(data);
+            }
+            query.execute(&mut *connection).await?;
+        }
+    }
+    for (rows, _, update) in &*STATEMENTS {
+        while states.len() >= *rows {
+            let mut query = sqlx::query(AssertSqlSafe(update.as_str()));
+            for (id, task) in states.drain(..rows) {
+                let columns = StateColumns::of(task);
+                query = query
+                    .bind(id)
+                    .bind(columns.status)
+                    .bind(i64::from(task.attempts))
+                    .bind(json_list(
+                        task.excluded.iter().map(crate::manager::ids::DelegateId::as_str),
+                    ))
+                    .bind(columns.queued_at)
+                    .bind(columns.delegate_id)
+                    .bind(columns.delegate_name)
+                    .bind(columns.started_at)
+                    .bind(columns.abort_asked_at)
+                    .bind(columns.finished_at)
+                    .bind(columns.reason)
+                    .bind(columns.response)
+                    .bind(i64::from(task.status().is_final()));
+            }
+            query.execute(&mut *connection).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes one change that is not about a task itself.
+async fn one(connection: &mut AnyConnection, change: &Change) -> Result<(), sqlx::Error> {
     match change {
-        Change::NewTask(task, data) => new_task(connection, task, &data.0).await,
-        Change::Queue(Changed::Task(task)) => task_state(connection, task).await,
+        // Written with others of their kind.
+        Change::NewTask(..) | Change::Queue(Changed::Task(_)) => Ok(()),
         Change::Queue(Changed::Delegate(row)) => delegate(connection, row).await,
         Change::Queue(Changed::DelegateSeen(id, at)) => {
             sqlx::query("UPDATE delegates SET last_seen_at = $2 WHERE id = $1")
@@ -84,47 +219,6 @@ pub(super) async fn change(connection: &mut AnyConnection, change: &Change) -> R
             Ok(())
         }
     }
-}
-
-async fn new_task(connection: &mut AnyConnection, task: &Task, data: &str) -> Result<(), sqlx::Error> {
-    sqlx::query(INSERT_TASK)
-        .bind(task.id.as_str())
-        .bind(&task.kind)
-        .bind(json_list(task.selectors.iter().map(String::as_str)))
-        .bind(signed(task.timeout_ms))
-        .bind(signed(task.queue_timeout_ms))
-        .bind(task.created_at)
-        .bind(data)
-        .execute(connection)
-        .await
-        .map(drop)
-}
-
-async fn task_state(connection: &mut AnyConnection, task: &Task) -> Result<(), sqlx::Error> {
-    let columns = StateColumns::of(task);
-    let statement = if task.status().is_final() {
-        END_TASK
-    } else {
-        UPDATE_TASK
-    };
-    sqlx::query(statement)
-        .bind(task.id.as_str())
-        .bind(columns.status)
-        .bind(i64::from(task.attempts))
-        .bind(json_list(
-            task.excluded.iter().map(crate::manager::ids::DelegateId::as_str),
-        ))
-        .bind(columns.queued_at)
-        .bind(columns.delegate_id)
-        .bind(columns.delegate_name)
-        .bind(columns.started_at)
-        .bind(columns.abort_asked_at)
-        .bind(columns.finished_at)
-        .bind(columns.reason)
-        .bind(columns.response)
-        .execute(connection)
-        .await
-        .map(drop)
 }
 
 async fn delegate(connection: &mut AnyConnection, row: &DelegateRow) -> Result<(), sqlx::Error> {

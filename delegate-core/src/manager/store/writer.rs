@@ -207,12 +207,11 @@ impl Loop {
                 })?,
             };
         let mut transaction = connection.begin().await?;
-        for change in group.iter().flat_map(|batch| &batch.changes) {
-            if let Err(error) = write::change(&mut transaction, change).await {
-                transaction.rollback().await?;
-                self.connection = Some(connection);
-                return Err(error);
-            }
+        let changes: Vec<&Change> = group.iter().flat_map(|batch| &batch.changes).collect();
+        if let Err(error) = write::changes(&mut transaction, &changes).await {
+            transaction.rollback().await?;
+            self.connection = Some(connection);
+            return Err(error);
         }
         transaction.commit().await?;
         self.connection = Some(connection);
