@@ -51,7 +51,9 @@ struct Entry {
 struct Inner {
     tasks: HashMap<Arc<str>, Entry>,
     working: usize,
-    finished: VecDeque<Arc<str>>,
+    /// Ids that left, and the order in which they did.
+    finished: HashSet<Arc<str>>,
+    finished_in_order: VecDeque<Arc<str>>,
     /// Ids turned away since the last time there was room, so that each is counted once.
     turned_away: HashSet<Arc<str>>,
     closed: bool,
@@ -90,7 +92,7 @@ impl Ledger {
     /// Decides on an offered task; with [`Offer::Take`] it is in hand until the slot is dropped.
     pub(super) fn offer(self: &Arc<Self>, id: &str) -> Offer {
         let mut inner = self.lock();
-        if inner.tasks.contains_key(id) || inner.finished.iter().any(|known| &**known == id) {
+        if inner.tasks.contains_key(id) || inner.finished.contains(id) {
             return Offer::Known;
         }
         if inner.closed {
@@ -224,10 +226,14 @@ impl Drop for Slot {
         let mut inner = self.ledger.lock();
         inner.tasks.remove(&self.id);
         if self.remember {
-            if inner.finished.len() == REMEMBERED {
-                inner.finished.pop_front();
+            if inner.finished.insert(Arc::clone(&self.id)) {
+                inner.finished_in_order.push_back(Arc::clone(&self.id));
             }
-            inner.finished.push_back(Arc::clone(&self.id));
+            if inner.finished_in_order.len() > REMEMBERED
+                && let Some(oldest) = inner.finished_in_order.pop_front()
+            {
+                inner.finished.remove(&oldest);
+            }
         }
         drop(inner);
         self.ledger.changed.notify_waiters();

@@ -46,7 +46,8 @@ pub struct Secrets {
 struct Known {
     secrets: Vec<Secret>,
     rules: Rules,
-    masker: Masker,
+    /// Compiled when it is first asked for, and again when there are more secrets.
+    masker: Option<Masker>,
 }
 
 impl Secrets {
@@ -57,13 +58,12 @@ impl Secrets {
 
     /// The same, and what these patterns match is masked as well.
     pub fn with_rules(resolver: Arc<dyn SecretResolver>, known: Vec<Secret>, rules: Rules) -> Self {
-        let masker = Masker::new(&known).with_rules(rules.clone());
         Self {
             resolver,
             known: Arc::new(Mutex::new(Known {
                 secrets: known,
                 rules,
-                masker,
+                masker: None,
             })),
         }
     }
@@ -112,16 +112,20 @@ impl Secrets {
             }
         }
         if known.secrets.len() > before {
-            known.masker = Masker::new(&known.secrets).with_rules(known.rules.clone());
+            known.masker = None;
         }
     }
 
     /// The masking of everything known so far.
     pub fn masker(&self) -> Masker {
-        self.known
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .masker
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let Known {
+            secrets,
+            rules,
+            masker,
+        } = &mut *known;
+        masker
+            .get_or_insert_with(|| Masker::new(&*secrets).with_rules(rules.clone()))
             .clone()
     }
 }

@@ -109,7 +109,7 @@ impl Runner {
             }
             Err(outcome) => outcome,
         };
-        respond(id, kind_name, outcome, &secrets.masker())
+        respond(id, kind_name, outcome, || secrets.masker())
     }
 
     /// Runs the requests of a task of the early runner protocol, in their order, until one does not succeed; the last
@@ -133,7 +133,7 @@ impl Runner {
                 break;
             }
         }
-        respond(id, kind_name, outcome, &secrets.masker())
+        respond(id, kind_name, outcome, || secrets.masker())
     }
 
     async fn run_request(
@@ -346,7 +346,7 @@ fn respond(
     id: String,
     kind: String,
     outcome: Result<TaskOutput, TaskError>,
-    masker: &Masker,
+    masker: impl FnOnce() -> Masker,
 ) -> TaskResponse {
     let (code, output) = match outcome {
         Ok(output) => (ResponseCode::Ok, output),
