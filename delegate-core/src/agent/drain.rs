@@ -130,7 +130,7 @@ async fn drain(executor: &Executor, shutdown: &mut Shutdown, deadline: Instant) 
     {
         warn!(
             logs = executor.log_ends.len(),
-            "the ends of some logs were not taken by the log service"
+            "the ends of some logs were not taken by the log service; they are sent at the next start"
         );
     }
     // Postponed answers return as well, so the tracker alone does not tell.

@@ -16,12 +16,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug, info, info_span, warn};
+use url::Url;
 
 use super::backoff::Backoff;
 use super::events::{Event, Outcome, Recorder as _, TaskLabels, TaskLogs};
 use super::journal::{Journal, Record, WriteError};
 use super::ledger::Slot;
-use super::log_sink::{self, LogBudget, LogWorker};
+use super::logs::{self, LogWorker, Logs};
 use super::report::{self, Delivery};
 use super::status::Status;
 use super::stdout_log::StdoutLog;
@@ -29,7 +30,6 @@ use super::zero_trust::{self, Gate, Package};
 use crate::Secret;
 use crate::config::AccountId;
 use crate::protocol::client::Verdict;
-use crate::protocol::logs::LogService;
 use crate::protocol::runner::{Logger, Request};
 use crate::protocol::wire::{CommandStatus, LogLine, ResponseCode, Task, TaskResponse};
 use crate::task::{LogSink, Runner};
@@ -48,8 +48,7 @@ pub(super) struct Executor {
     pub(super) account_id: AccountId,
     pub(super) runner: RunnerDebug,
     pub(super) journal: Journal,
-    pub(super) logs: Arc<LogService>,
-    pub(super) log_budget: Arc<LogBudget>,
+    pub(super) logs: Arc<Logs>,
     /// Task logs on standard output, where that is switched on.
     stdout_log: Option<StdoutLog>,
     /// Where else, or where instead, they go.
@@ -123,7 +122,7 @@ impl Executor {
         account_id: AccountId,
         runner: RunnerDebug,
         journal: Journal,
-        logs: Arc<LogService>,
+        logs: Logs,
         stdout_log: Option<StdoutLog>,
         gate: Option<Gate>,
     ) -> Self {
@@ -133,8 +132,7 @@ impl Executor {
             account_id,
             runner,
             journal,
-            logs,
-            log_budget: Arc::default(),
+            logs: Arc::new(logs),
             stdout_log,
             gate,
             tasks: TaskTracker::new(),
@@ -371,27 +369,25 @@ impl Executor {
     }
 
     fn log(&self, id: &str, kind: &str, work: &Work) -> (Arc<dyn LogSink>, Option<LogWorker>) {
-        let (service, key, token) = match work {
-            Work::Task(task) => (
-                Arc::clone(&self.logs),
-                task.logging.key(),
-                task.logging.token.clone(),
-            ),
+        let (elsewhere, key, token) = match work {
+            Work::Task(task) => (None, task.logging.key(), task.logging.token.clone()),
             Work::Requests(requests) => {
                 let logger = requests.iter().find_map(|request| request.task.logger.clone());
                 let Logger { address, token, key } = logger.unwrap_or_default();
-                let service = address
-                    .parse()
-                    .map_or_else(|_| Arc::clone(&self.logs), |address| self.logs.elsewhere(address));
-                (service, key, token)
+                (address.parse::<Url>().ok(), key, token)
             }
+        };
+        let service = match &elsewhere {
+            Some(address) => self.logs.service.elsewhere(address.clone()),
+            None => Arc::clone(&self.logs.service),
         };
         let (sink, worker): (Arc<dyn LogSink>, _) = if key.is_empty() || token.is_empty() {
             debug!("the task brings no log key or no log token; the log service gets no log of it");
             (Arc::new(Nowhere), None)
         } else {
             let log = service.log(key.clone(), Secret::new(&token));
-            let (sink, worker) = log_sink::start(log, Arc::clone(&self.log_budget), Arc::clone(&self.status));
+            let (logs, status) = (Arc::clone(&self.logs), Arc::clone(&self.status));
+            let (sink, worker) = logs::start(id.to_owned(), log, elsewhere, logs, status);
             (Arc::new(sink), Some(worker))
         };
         if self.stdout_log.is_none() && self.task_logs.is_none() {

@@ -14,7 +14,8 @@ use super::auth_watch::AuthWatch;
 use super::connection::Connection;
 use super::events::{Event, Recorder as _};
 use super::metrics::Metrics;
-use crate::protocol::client::{CallError, ManagerClient, Verdict};
+use crate::Secret;
+use crate::protocol::client::{BearerError, CallError, ManagerClient, Verdict};
 use crate::protocol::logs::{LogServiceCallError, LogWrite, TaskLog};
 use crate::protocol::runner::{Payload, RunnerEvents};
 use crate::protocol::stream::{self, Stream};
@@ -193,6 +194,16 @@ impl Link {
     /// Whether the manager offers the persistent connection, which only ours does.
     pub(super) fn offers_stream(&self) -> bool {
         *self.stream_offered.borrow()
+    }
+
+    /// A text that only who has the delegate token reads.
+    pub(super) fn seal(&self, text: &Secret) -> Result<String, BearerError> {
+        self.client.seal(text)
+    }
+
+    /// What was sealed; `None` when the delegate token has changed since.
+    pub(super) fn unseal(&self, sealed: &str) -> Option<Secret> {
+        self.client.unseal(sealed)
     }
 
     /// Not observed: a log service may be somebody else's, and is tried on its own terms.

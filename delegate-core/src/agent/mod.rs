@@ -14,7 +14,7 @@
 //!                                                  └─ take  ─▶ execute, one per task
 //!   runner_intake ── the same for managers of the early runner protocol
 //!   execute       ── journal ─ acquire ─ journal ─ task::Runner ─ journal ─ report ─ journal
-//!                                                      └─ log_sink, one worker per task
+//!                                                      └─ logs, a spool and a worker per task
 //! ```
 //!
 //! [`drain`] watches over them and ends them. All calls to the manager go through [`link`], which tells the connection
@@ -39,8 +39,9 @@ mod journal;
 mod ledger;
 mod link;
 mod load;
-mod log_sink;
+mod logs;
 mod metrics;
+mod private_files;
 mod recovery;
 mod registration;
 mod report;
@@ -83,6 +84,7 @@ use journal::{Journal, Unfinished};
 use ledger::Ledger;
 use link::Link;
 use load::Thresholds;
+use logs::Logs;
 use metrics::Metrics;
 use status::Status;
 use stdout_log::StdoutLog;
@@ -314,7 +316,7 @@ impl AgentBuilder {
             config.account_id.clone(),
             RunnerDebug(Runner::new(registry, settings)),
             journal,
-            Arc::new(logs),
+            Logs::new(logs, &config.working_dir),
             stdout_log,
             gate,
         )

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tracing::warn;
 
 use super::events::{Recorder as _, TaskLabels};
-use super::log_sink::lost;
+use super::logs::lost;
 use super::metrics::Metrics;
 use crate::protocol::wire::LogLine;
 use crate::task::LogSink;

@@ -88,6 +88,16 @@ impl Bearer {
         Ok(jwe)
     }
 
+    /// A text that only who has the delegate token reads.
+    pub(super) fn seal(&self, text: &Secret) -> Result<String, BearerError> {
+        token::seal(text, &self.delegate_token()?).map_err(|_| BearerError::Randomness)
+    }
+
+    /// What was sealed with the delegate token as it is now; `None` when it was another then.
+    pub(super) fn unseal(&self, sealed: &str) -> Option<Secret> {
+        token::unseal(sealed, &self.delegate_token().ok()?).ok()
+    }
+
     /// Forgets the kept token: the next call mints anew, and reads the token file again.
     pub(super) fn forget(&self) {
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = None;

@@ -21,6 +21,7 @@ use super::call_error::{is_html, page, status_error, transport, unreadable};
 use super::http::Http;
 use super::runner::{Payload, RunnerEvents};
 use super::wire::{DelegateParams, Envelope, Registered, Task, TaskEvents, TaskResponse};
+use crate::Secret;
 use crate::config::{AccountId, TokenSource};
 
 /// Largest reply read, in bytes: what the protocol allows a task to be.
@@ -108,6 +109,16 @@ impl ManagerClient {
 
     pub(super) fn bearer(&self) -> &Bearer {
         &self.bearer
+    }
+
+    /// A text that only who has the delegate token reads: what is kept on a disk and must not be read there.
+    pub(crate) fn seal(&self, text: &Secret) -> Result<String, BearerError> {
+        self.bearer.seal(text)
+    }
+
+    /// What [`Self::seal`] made; `None` when the delegate token has changed since.
+    pub(crate) fn unseal(&self, sealed: &str) -> Option<Secret> {
+        self.bearer.unseal(sealed)
     }
 
     /// Registers, and learns the delegate's identity.

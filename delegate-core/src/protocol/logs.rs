@@ -129,11 +129,11 @@ impl TaskLog {
         own.as_str()[..end(own)] == base.as_str()[..end(base)]
     }
 
-    pub(super) fn key(&self) -> &str {
+    pub(crate) fn key(&self) -> &str {
         &self.key
     }
 
-    pub(super) fn token(&self) -> &Secret {
+    pub(crate) fn token(&self) -> &Secret {
         &self.token
     }
 

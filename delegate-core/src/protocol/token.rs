@@ -8,6 +8,7 @@ use aws_lc_rs::aead::{AES_128_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKe
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use crate::Secret;
 use crate::config::DelegateToken;
@@ -84,23 +85,45 @@ pub fn mint(
         iat: now,
         jti: uuid::Uuid::new_v4().to_string(),
     };
+    let text = serde_json::to_vec(&claims).map_err(|_| aws_lc_rs::error::Unspecified)?;
+    encrypt(text, token).map(Secret::new)
+}
+
+/// Seals a text, so that only who has the delegate token reads it. It is no bearer token: a text has no claims.
+///
+/// # Errors
+/// Only when the system has no randomness to give.
+pub fn seal(text: &Secret, token: &DelegateToken) -> Result<String, aws_lc_rs::error::Unspecified> {
+    let text = serde_json::to_vec(text.expose()).map_err(|_| aws_lc_rs::error::Unspecified)?;
+    encrypt(text, token)
+}
+
+/// Reads what [`seal`] made.
+///
+/// # Errors
+/// As [`open`].
+pub fn unseal(jwe: &str, token: &DelegateToken) -> Result<Secret, OpenError> {
+    let text = Zeroizing::new(decrypt(jwe, token)?);
+    serde_json::from_slice(&text).map_err(|_| OpenError::Malformed)
+}
+
+fn encrypt(mut text: Vec<u8>, token: &DelegateToken) -> Result<String, aws_lc_rs::error::Unspecified> {
     let mut nonce = [0u8; NONCE_LEN];
     // The system's own randomness: the library's costs 100 ms at its first use, for entropy that a nonce does not need.
     getrandom::fill(&mut nonce).map_err(|_| aws_lc_rs::error::Unspecified)?;
     let header = BASE64URL.encode(HEADER);
-    let mut text = serde_json::to_vec(&claims).map_err(|_| aws_lc_rs::error::Unspecified)?;
     let key = LessSafeKey::new(UnboundKey::new(&AES_128_GCM, token.key().as_ref())?);
     let tag = key.seal_in_place_separate_tag(
         Nonce::assume_unique_for_key(nonce),
         Aad::from(header.as_bytes()),
         &mut text,
     )?;
-    Ok(Secret::new(format!(
+    Ok(format!(
         "{header}..{}.{}.{}",
         BASE64URL.encode(nonce),
         BASE64URL.encode(&text),
         BASE64URL.encode(tag.as_ref()),
-    )))
+    ))
 }
 
 /// Opens a token with one secret. Expiry and account are the caller's to check.
@@ -108,6 +131,10 @@ pub fn mint(
 /// # Errors
 /// [`OpenError::Malformed`] for anything but a JWE of this protocol, [`OpenError::WrongKey`] when the secret does not fit.
 pub fn open(jwe: &str, token: &DelegateToken) -> Result<Claims, OpenError> {
+    serde_json::from_slice(&decrypt(jwe, token)?).map_err(|_| OpenError::Malformed)
+}
+
+fn decrypt(jwe: &str, token: &DelegateToken) -> Result<Vec<u8>, OpenError> {
     if jwe.len() > MAX_LENGTH {
         return Err(OpenError::Malformed);
     }
@@ -128,10 +155,12 @@ pub fn open(jwe: &str, token: &DelegateToken) -> Result<Claims, OpenError> {
     let mut sealed = decode(text)?;
     sealed.extend_from_slice(&tag);
     let key = UnboundKey::new(&AES_128_GCM, token.key().as_ref()).map_err(|_| OpenError::WrongKey)?;
-    let text = LessSafeKey::new(key)
+    let length = LessSafeKey::new(key)
         .open_in_place(nonce, Aad::from(header.as_bytes()), &mut sealed)
-        .map_err(|_| OpenError::WrongKey)?;
-    serde_json::from_slice(text).map_err(|_| OpenError::Malformed)
+        .map_err(|_| OpenError::WrongKey)?
+        .len();
+    sealed.truncate(length);
+    Ok(sealed)
 }
 
 #[cfg(test)]
@@ -156,6 +185,20 @@ mod tests {
         assert_eq!(claims.aud, serde_json::json!(["audience"]));
         let other = DelegateToken::generate().unwrap();
         assert_eq!(open(jwe.expose(), &other), Err(OpenError::WrongKey));
+    }
+
+    #[test]
+    fn a_sealed_text_opens_with_its_secret_only_and_is_no_bearer_token() {
+        // Even a text that reads like claims.
+        let text = Secret::new(r#"{"sub":"acc","exp":9999999999}"#);
+        let sealed = seal(&text, &token()).unwrap();
+        assert!(!sealed.contains("sub"), "{sealed}");
+        assert_eq!(unseal(&sealed, &token()).unwrap(), text);
+        assert_eq!(open(&sealed, &token()), Err(OpenError::Malformed));
+        let other = DelegateToken::generate().unwrap();
+        assert_eq!(unseal(&sealed, &other), Err(OpenError::WrongKey));
+        let bearer = mint("acc", &token(), NOW).unwrap();
+        assert_eq!(unseal(bearer.expose(), &token()), Err(OpenError::Malformed));
     }
 
     #[test]

@@ -9,7 +9,7 @@
 mod record;
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
@@ -18,6 +18,8 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{error, warn};
 
 pub(super) use record::{Progress, Record, Unfinished};
+
+use super::private_files;
 
 /// Records waiting to be written. Each waiting task has at most one, so this only bounds the burst of a full agent.
 const QUEUE: usize = 1024;
@@ -85,10 +87,14 @@ impl Journal {
             reason: error.to_string(),
         };
         let dir = working_dir.join("journal");
-        create_private_dir(&dir).map_err(unusable)?;
+        private_files::create_dir(&dir).map_err(unusable)?;
         let lock = lock(&dir, working_dir)?;
         let path = dir.join("tasks");
-        let mut file = private().read(true).append(true).open(&path).map_err(unusable)?;
+        let mut file = private_files::options()
+            .read(true)
+            .append(true)
+            .open(&path)
+            .map_err(unusable)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(unusable)?;
         let (unfinished, damaged) = record::replay(&bytes);
@@ -165,29 +171,17 @@ impl Drop for Journal {
     }
 }
 
-fn create_private_dir(dir: &Path) -> io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.recursive(true).create(dir)
-}
-
-/// Answers may hold what scripts printed: nobody else reads them.
-fn private() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.create(true);
-    options
-}
-
 fn lock(dir: &Path, working_dir: &Path) -> Result<File, JournalError> {
     let unusable = |error: io::Error| JournalError::Unusable {
         dir: working_dir.to_path_buf(),
         reason: error.to_string(),
     };
     let path = dir.join("lock");
-    let mut file = private().read(true).write(true).open(&path).map_err(unusable)?;
+    let mut file = private_files::options()
+        .read(true)
+        .write(true)
+        .open(&path)
+        .map_err(unusable)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
@@ -331,11 +325,11 @@ impl Writer {
     fn compact(&mut self) -> io::Result<()> {
         let bytes: Vec<u8> = self.open.values().flatten().copied().collect();
         let new = self.path.with_extension("new");
-        let mut file = private().write(true).truncate(true).open(&new)?;
+        let mut file = private_files::options().write(true).truncate(true).open(&new)?;
         file.write_all(&bytes)?;
         file.sync_data()?;
         std::fs::rename(&new, &self.path)?;
-        self.file = private().append(true).open(&self.path)?;
+        self.file = private_files::options().append(true).open(&self.path)?;
         self.length = bytes.len() as u64;
         Ok(())
     }
