@@ -105,6 +105,111 @@ async fn a_token_refused_at_registration_ends_the_agent_at_once() {
     }
 }
 
+/// A good reply that sends the delegate away.
+fn order(resource: &Value) -> Fault {
+    Fault::Other(json!({"metaData": {}, "resource": resource, "responseMessages": []}))
+}
+
+fn assert_dismissed(exit: &Exit, because: &str) {
+    assert!(
+        matches!(exit, Exit::Dismissed { reason } if reason.contains(because)),
+        "{exit:?}"
+    );
+    assert!(
+        exit.to_string().contains("DELEGATE_NAME"),
+        "and what to do: {exit}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_to_end_at_registration_ends_the_agent_at_once() {
+    let _watchdog = Watchdog::start("self destruct");
+    let manager = ManagerDouble::start().await;
+    let reply = order(&json!({"action": "SELF_DESTRUCT"}));
+    manager.fail_always(Route::Register, Some(reply));
+    let agent = Running::start(&manager.url, kinds::registry().0, |_| ());
+    assert_dismissed(&agent.exit().await, "SELF_DESTRUCT");
+    assert_eq!(manager.calls(Route::Register).len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_to_move_or_an_unknown_one_is_no_end() {
+    let _watchdog = Watchdog::start("migrate");
+    let manager = ManagerDouble::start().await;
+    let migrate = json!({"delegateId": "d", "action": "MIGRATE", "migrateUrl": "https://elsewhere.test"});
+    manager.fail(Route::Register, [order(&migrate)]);
+    let enabled = json!({"delegateId": "d", "status": "ENABLED", "action": "NEWER"});
+    manager.fail_always(Route::Heartbeat, Some(order(&enabled)));
+    let agent = Running::start(&manager.url, kinds::registry().0, |_| ());
+    manager.called(Route::Heartbeat, 2).await;
+    manager.offer("t", "AT_ONCE", json!({}));
+    manager.answered("t").await;
+    drained(&agent).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deleted_delegate_finishes_what_runs_and_ends() {
+    let _watchdog = Watchdog::start("deleted");
+    for resource in [
+        json!({"delegateId": "delegate-1", "status": "DELETED"}),
+        json!({"action": "SELF_DESTRUCT"}),
+    ] {
+        let manager = ManagerDouble::start().await;
+        let (kinds, runs, gate) = kinds::registry();
+        let agent = Running::start(&manager.url, kinds, |_| ());
+        manager.offer("running", "UNTIL_TOLD", json!({}));
+        manager.called(Route::LogAppend, 1).await;
+        manager.fail_always(Route::Heartbeat, Some(order(&resource)));
+        let beats = manager.calls(Route::Heartbeat).len();
+        // The second comes after the reply to the first was read.
+        manager.called(Route::Heartbeat, beats + 2).await;
+        assert!(!agent.has_ended(), "running work comes first");
+        assert!(agent.get("/api/health").await.1.contains("\"draining\":true"));
+        manager.offer("late", "AT_ONCE", json!({}));
+        let polls = manager.calls(Route::TaskEvents).len();
+        manager.called(Route::TaskEvents, polls + 1).await;
+        gate.send_replace(true);
+        assert_dismissed(&agent.exit().await, "the manager");
+        assert_eq!(manager.answers("running")[0]["code"], "OK");
+        assert_eq!(runs.count(), 1, "nothing new was taken");
+        assert_eq!(manager.calls(Route::Register).len(), 1, "it does not come back");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_duplicate_that_goes_away_within_a_minute_is_waited_for() {
+    let _watchdog = Watchdog::start("short duplicate");
+    let manager = ManagerDouble::start().await;
+    let duplicate = || Fault::Status(400, "DUPLICATE_DELEGATE_EXCEPTION");
+    manager.fail(Route::Register, [duplicate(), duplicate()]);
+    let agent = Running::start(&manager.url, kinds::registry().0, |_| ());
+    manager.called(Route::TaskEvents, 1).await;
+    manager.fail(Route::Heartbeat, [duplicate(), duplicate()]);
+    let beats = manager.calls(Route::Heartbeat).len();
+    manager.called(Route::Heartbeat, beats + 4).await;
+    manager.offer("t", "AT_ONCE", json!({}));
+    manager.answered("t").await;
+    drained(&agent).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_duplicate_that_stays_ends_the_agent() {
+    let _watchdog = Watchdog::start("duplicate");
+    for route in [Route::Register, Route::Heartbeat] {
+        let manager = ManagerDouble::start().await;
+        let duplicate = Fault::Status(409, "DUPLICATE_DELEGATE_EXCEPTION");
+        let began = tokio::time::Instant::now();
+        if route == Route::Heartbeat {
+            // Whatever is asked for, after a good registration.
+            manager.fail_always(Route::TaskEvents, Some(duplicate.clone()));
+        }
+        manager.fail_always(route, Some(duplicate));
+        let agent = Running::start(&manager.url, kinds::registry().0, |_| ());
+        assert_dismissed(&agent.exit().await, "DUPLICATE_DELEGATE_EXCEPTION");
+        assert!(began.elapsed() >= Duration::from_secs(60), "{route:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn heartbeats_keep_their_beat_through_faults() {
     let _watchdog = Watchdog::start("heartbeats");

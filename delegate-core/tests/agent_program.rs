@@ -184,6 +184,22 @@ async fn a_refused_token_is_exit_3_with_the_reason_last() {
 }
 
 #[tokio::test]
+async fn a_delegate_that_the_manager_sends_away_is_exit_3_with_the_reason_last() {
+    let _watchdog = Watchdog::start("sent away");
+    let (manager, dir) = (ManagerDouble::start().await, tempfile::tempdir().unwrap());
+    let reply = json!({"metaData": {}, "resource": {"action": "SELF_DESTRUCT"}});
+    manager.fail_always(Route::Register, Some(Fault::Other(reply)));
+    let output = output(run(&manager.url, dir.path())).await;
+    let text = stderr(&output);
+    assert_eq!(output.status.code(), Some(3), "{text}");
+    let last = text.lines().last().unwrap();
+    assert!(
+        last.contains("SELF_DESTRUCT") && last.contains("DELEGATE_NAME"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
 async fn a_signal_drains_and_ends_with_0() {
     let _watchdog = Watchdog::start("signals");
     for signal in [Signal::SIGTERM, Signal::SIGINT] {

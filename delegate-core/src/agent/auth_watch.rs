@@ -1,4 +1,4 @@
-//! What the manager thinks of our token, over time.
+//! What the manager thinks of our token and of us, over time.
 //!
 //! Every reply is an observation. A refused token (invalid or revoked) stops the intake at once; when refusals have
 //! lasted [`PATIENCE`] without one accepted call between, the token is given up and the agent drains. An expired token is
@@ -11,20 +11,27 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use crate::protocol::client::TokenRefusal;
+use crate::protocol::client::{Dismissal, TokenRefusal};
 
 /// A refusal this long is meant: shorter ones happen while a manager is restored or a token is rotated on both sides.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What the manager thinks of our token.
+/// What the manager does not take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    Token(TokenRefusal),
+    Delegate(Dismissal),
+}
+
+/// What the manager thinks of our token and of us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TokenState {
-    /// It takes it, as far as we know.
+    /// It takes both, as far as we know.
     Accepted,
-    /// It has refused it since then: no work is taken.
+    /// It has refused one since then: no work is taken.
     Refused { since: Instant },
-    /// It refused it for too long.
-    GivenUp(TokenRefusal),
+    /// It refused one for too long, or sent us away.
+    GivenUp(Refusal),
 }
 
 /// Keeps the state and tells whoever waits for a change.
@@ -60,16 +67,37 @@ impl AuthWatch {
         });
     }
 
-    /// A call was refused.
+    /// A call was refused for its token.
     pub(super) fn refused(&self, how: TokenRefusal) {
-        if how == TokenRefusal::Expired {
-            return;
+        if how != TokenRefusal::Expired {
+            self.refuse(Refusal::Token(how));
         }
+    }
+
+    /// The manager sends us away. A duplicate may be an earlier life of this delegate that is still ending, so that is
+    /// waited for; the others are orders.
+    pub(super) fn dismissed(&self, why: Dismissal) {
+        if why == Dismissal::Duplicate {
+            return self.refuse(Refusal::Delegate(why));
+        }
+        self.0.send_if_modified(|state| {
+            let first = !matches!(state, TokenState::GivenUp(_));
+            if first {
+                *state = TokenState::GivenUp(Refusal::Delegate(why));
+            }
+            first
+        });
+    }
+
+    fn refuse(&self, how: Refusal) {
         self.0.send_if_modified(|state| match *state {
             TokenState::Accepted => {
+                let what = match how {
+                    Refusal::Token(how) => format!("the manager refuses the token ({how:?})"),
+                    Refusal::Delegate(why) => why.to_string(),
+                };
                 warn!(
-                    refusal = ?how,
-                    "the manager refuses the token; no work is taken, and after {} s of this the agent ends",
+                    "{what}; no work is taken, and after {} s of this the agent ends",
                     PATIENCE.as_secs()
                 );
                 *state = TokenState::Refused {
@@ -102,7 +130,7 @@ mod tests {
         watch.refused(TokenRefusal::Revoked);
         assert_eq!(
             *watch.subscribe().borrow(),
-            TokenState::GivenUp(TokenRefusal::Revoked)
+            TokenState::GivenUp(Refusal::Token(TokenRefusal::Revoked))
         );
         watch.accepted();
         assert!(!watch.is_accepted(), "given up is given up");
@@ -117,6 +145,28 @@ mod tests {
         assert!(watch.is_accepted());
         watch.refused(TokenRefusal::Invalid);
         assert!(matches!(*watch.subscribe().borrow(), TokenState::Refused { .. }));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_order_to_end_is_final_at_once_and_a_duplicate_after_its_patience() {
+        for order in [Dismissal::SelfDestruct, Dismissal::Deleted] {
+            let watch = AuthWatch::new();
+            watch.dismissed(order);
+            watch.accepted();
+            assert_eq!(
+                *watch.subscribe().borrow(),
+                TokenState::GivenUp(Refusal::Delegate(order))
+            );
+        }
+        let watch = AuthWatch::new();
+        watch.dismissed(Dismissal::Duplicate);
+        assert!(!watch.is_accepted() && !watch.is_given_up());
+        watch.accepted();
+        assert!(watch.is_accepted(), "the other one has ended");
+        watch.dismissed(Dismissal::Duplicate);
+        tokio::time::advance(PATIENCE).await;
+        watch.dismissed(Dismissal::Duplicate);
+        assert!(watch.is_given_up());
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,6 +1,6 @@
 //! Watching over a running agent, and ending it.
 //!
-//! A stop is asked for from outside, or comes from a token that was refused for too long. Then nothing new is taken, and
+//! A stop is asked for from outside, or comes from a manager that refused the token for too long or sent us away. Then nothing new is taken, and
 //! what runs is finished and answered; heartbeats and polling go on meanwhile, so that the manager knows us alive and can
 //! abort. Shortly before the grace period ends, or at a second order, running tasks are ended as `ABORTED` and answered;
 //! at its end, answers that could not be delivered stay in the journal. Every five seconds a line says what is awaited.
@@ -13,7 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 use tracing::{error, info, warn};
 
 use super::Exit;
-use super::auth_watch::TokenState;
+use super::auth_watch::{Refusal, TokenState};
 use super::execute::Executor;
 use super::shutdown::{Shutdown, Stop};
 
@@ -30,6 +30,7 @@ const LOG_ENDS: Duration = Duration::from_secs(10);
 enum Why {
     Ordered,
     TokenRefused(String),
+    Dismissed(String),
     Broken(String),
 }
 
@@ -51,6 +52,7 @@ pub(super) async fn supervise(
     }
     match why {
         Why::TokenRefused(reason) => Exit::TokenRefused { reason },
+        Why::Dismissed(reason) => Exit::Dismissed { reason },
         Why::Broken(reason) => Exit::Broken { reason },
         Why::Ordered if all_answered && !executor.cut_short.is_cancelled() => Exit::Drained,
         Why::Ordered => Exit::CutShort {
@@ -68,7 +70,12 @@ async fn until_the_end(executor: &Executor, shutdown: &mut Shutdown, loops: &mut
         }
         given_up = token.wait_for(|state| matches!(state, TokenState::GivenUp(_))) => {
             let how = match given_up.as_deref() {
-                Ok(TokenState::GivenUp(how)) => format!("{how:?}").to_lowercase(),
+                Ok(TokenState::GivenUp(Refusal::Delegate(why))) => {
+                    let reason = why.to_string();
+                    error!("{reason}; running tasks are finished, then the agent ends");
+                    return Why::Dismissed(reason);
+                }
+                Ok(TokenState::GivenUp(Refusal::Token(how))) => format!("{how:?}").to_lowercase(),
                 _ => "unknown".to_owned(),
             };
             let reason = format!("the manager has refused the token ({how}) for too long");

@@ -151,11 +151,12 @@ impl Link {
         self.transport.subscribe()
     }
 
-    /// Registers. A refused token is the caller's to judge: the first registration ends with it, a later one does not.
+    /// Registers. A refusal of the token or of the delegate is the caller's to judge: the first registration ends with
+    /// it, a later one does not.
     pub(super) async fn register(&self, params: &DelegateParams) -> Result<Registered, CallError> {
         let result = self.client.register(params).await;
         match &result {
-            Err(error) if matches!(error.verdict(), Verdict::TokenRefused(_)) => {
+            Err(error) if matches!(error.verdict(), Verdict::TokenRefused(_) | Verdict::Dismissed(_)) => {
                 self.answered();
                 result
             }
@@ -228,6 +229,10 @@ impl Link {
                 Verdict::TokenRefused(how) => {
                     self.answered();
                     self.auth.refused(how);
+                }
+                Verdict::Dismissed(why) => {
+                    self.answered();
+                    self.auth.dismissed(why);
                 }
                 Verdict::Final => self.answered(),
                 Verdict::NotRegistered => {

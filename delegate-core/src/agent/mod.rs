@@ -74,7 +74,7 @@ pub use shutdown::{Shutdown, ShutdownHandle, Stop, shutdown};
 
 use crate::config::{DelegateConfig, TokenSource};
 use crate::process::mask::Rules;
-use crate::protocol::client::{CallErrorKind, ManagerClient};
+use crate::protocol::client::{CallErrorKind, ManagerClient, Verdict};
 use crate::protocol::http::{Http, HttpSettings};
 use crate::protocol::logs::LogService;
 use crate::protocol::transport::Transport;
@@ -149,6 +149,15 @@ pub enum Exit {
         "{reason}; copy a valid delegate token from the manager into DELEGATE_TOKEN (or its file) and start again"
     )]
     TokenRefused {
+        /// What it said.
+        reason: String,
+    },
+    /// The manager will have this delegate no more: it was deleted, or another one has its identity.
+    #[error(
+        "{reason}; remove this installation, or give the delegate a DELEGATE_NAME that no other has on a host of this name \
+         and start it again"
+    )]
+    Dismissed {
         /// What it said.
         reason: String,
     },
@@ -427,8 +436,13 @@ impl Agent {
             () = shutdown.at_least(Stop::Drain) => return Exit::Drained,
         };
         if let Err(refused) = registered {
-            return Exit::TokenRefused {
-                reason: format!("the manager refuses the token: {refused}"),
+            return match refused.verdict() {
+                Verdict::Dismissed(why) => Exit::Dismissed {
+                    reason: why.to_string(),
+                },
+                _ => Exit::TokenRefused {
+                    reason: format!("the manager refuses the token: {refused}"),
+                },
             };
         }
         recovery::recover(&executor, unfinished);

@@ -4,13 +4,15 @@
 //! whoever started the agent is still there to correct it. Later, when a manager has forgotten us, a refused token is
 //! the auth watch's matter.
 
+use tokio::time::Instant;
 use tracing::{error, info, warn};
 
+use super::auth_watch::PATIENCE;
 use super::backoff::Backoff;
 use super::heartbeat;
 use super::identity;
 use super::link::Link;
-use crate::protocol::client::{CallError, Verdict};
+use crate::protocol::client::{CallError, Dismissal, Verdict};
 use crate::protocol::wire::DelegateParams;
 
 /// Failed attempts between two lines about them: at a minute each, one line in ten minutes.
@@ -19,15 +21,21 @@ const REPORT_EVERY: u32 = 10;
 /// The first registration.
 ///
 /// # Errors
-/// The manager refuses the token.
+/// The manager refuses the token, or will not have this delegate. A duplicate may be an earlier life that is still ending,
+/// and is waited for.
 pub(super) async fn register(link: &Link, params: &DelegateParams) -> Result<(), CallError> {
     let mut backoff = Backoff::default();
+    let mut duplicate_since = None;
     loop {
-        let failed = match attempt(link, params).await {
-            Ok(()) => return Ok(()),
-            Err(failed) if matches!(failed.verdict(), Verdict::TokenRefused(_)) => return Err(failed),
-            Err(failed) => failed,
+        let Err(failed) = attempt(link, params).await else {
+            return Ok(());
         };
+        match failed.verdict() {
+            Verdict::Dismissed(Dismissal::Duplicate)
+                if duplicate_since.get_or_insert_with(Instant::now).elapsed() < PATIENCE => {}
+            Verdict::TokenRefused(_) | Verdict::Dismissed(_) => return Err(failed),
+            _ => duplicate_since = None,
+        }
         pause(&mut backoff, &failed).await;
     }
 }
@@ -38,13 +46,16 @@ pub(super) async fn keep_registered(link: &Link, params: &DelegateParams) {
         link.unregistered().await;
         let mut backoff = Backoff::default();
         while let Err(failed) = attempt(link, params).await {
-            if let Verdict::TokenRefused(how) = failed.verdict() {
-                link.auth.refused(how);
-                // The auth watch counts the seconds; it needs an observation as often as heartbeats give one.
-                tokio::time::sleep(heartbeat::INTERVAL).await;
-            } else {
-                pause(&mut backoff, &failed).await;
+            match failed.verdict() {
+                Verdict::TokenRefused(how) => link.auth.refused(how),
+                Verdict::Dismissed(why) => link.auth.dismissed(why),
+                _ => {
+                    pause(&mut backoff, &failed).await;
+                    continue;
+                }
             }
+            // The auth watch counts the seconds; it needs an observation as often as heartbeats give one.
+            tokio::time::sleep(heartbeat::INTERVAL).await;
         }
     }
 }

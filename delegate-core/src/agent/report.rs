@@ -59,7 +59,7 @@ pub(super) async fn deliver(
                 continue;
             }
             // A manager that has forgotten this delegate has no use for its answers either.
-            Verdict::Final | Verdict::NotRegistered => {
+            Verdict::Final | Verdict::NotRegistered | Verdict::Dismissed(_) => {
                 // Mostly: aborted or expired meanwhile. Without effect on the task, hence no warning about it.
                 info!(task = %response.id, error = %failed, "the manager did not take the answer");
                 return Delivery::Over;

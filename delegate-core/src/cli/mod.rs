@@ -70,8 +70,8 @@ enum ExitCode {
     Unexpected = 1,
     /// A setting cannot be used. Starting again without changing it is useless.
     BadConfiguration = 2,
-    /// The manager does not take the token. Starting again without another one is useless.
-    TokenRefused = 3,
+    /// The manager does not take the token, or this delegate. Starting again without a change is useless.
+    Refused = 3,
     /// `INIT_SCRIPT` failed.
     InitScriptFailed = 4,
     /// The agent was stopped before everything was finished. The next start answers what is left.

@@ -162,7 +162,7 @@ async fn work(config: DelegateConfig) -> ExitCode {
     match exit {
         Exit::Drained => ExitCode::Success,
         Exit::CutShort { .. } => ExitCode::CutShort,
-        Exit::TokenRefused { .. } => ExitCode::TokenRefused,
+        Exit::TokenRefused { .. } | Exit::Dismissed { .. } => ExitCode::Refused,
         Exit::InitScriptFailed { .. } => ExitCode::InitScriptFailed,
         Exit::Broken { .. } => ExitCode::Unexpected,
     }

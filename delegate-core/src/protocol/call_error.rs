@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, Method, StatusCode};
+use tracing::warn;
 use url::Url;
 
 use super::bearer::BearerError;
@@ -69,6 +70,9 @@ pub enum CallErrorKind {
     /// There is no client to send with.
     #[error(transparent)]
     Http(#[from] HttpError),
+    /// The call was taken, and the reply sends this delegate away.
+    #[error("{0}")]
+    Dismissed(Dismissal),
 }
 
 fn describe_status(status: StatusCode, code: Option<&str>, message: &str, html: bool) -> String {
@@ -98,6 +102,43 @@ pub enum TokenRefusal {
     Expired,
 }
 
+/// Why the manager will have this delegate no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Dismissal {
+    /// It orders the delegate to end.
+    #[error("the manager orders this delegate to end for good (SELF_DESTRUCT)")]
+    SelfDestruct,
+    /// The owner has removed the delegate there.
+    #[error("this delegate was deleted in the manager (DELETED)")]
+    Deleted,
+    /// Another one is connected under this identity. It may be one that is just ending.
+    #[error(
+        "another delegate is connected under this identity ({})",
+        wire::code::DUPLICATE_DELEGATE
+    )]
+    Duplicate,
+}
+
+impl Dismissal {
+    /// What the reply to a registration or a heartbeat says of it. What does not read orders nothing.
+    pub(super) fn in_reply(body: &[u8]) -> Result<(), CallErrorKind> {
+        let reply: Option<Envelope<wire::Orders>> = serde_json::from_slice(body).ok();
+        let orders = reply.and_then(|reply| reply.resource).unwrap_or_default();
+        match (orders.action.as_deref(), orders.status.as_deref()) {
+            (Some("SELF_DESTRUCT"), _) => Err(CallErrorKind::Dismissed(Self::SelfDestruct)),
+            (_, Some("DELETED")) => Err(CallErrorKind::Dismissed(Self::Deleted)),
+            (Some("MIGRATE"), _) => {
+                warn!(
+                    to = orders.migrate_url.as_deref().unwrap_or_default(),
+                    "the manager asks this delegate to move; set MANAGER_HOST_AND_PORT to where it leads"
+                );
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 /// What an error means for the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -109,6 +150,8 @@ pub enum Verdict {
     TokenRefused(TokenRefusal),
     /// The manager does not know this delegate; it must register anew.
     NotRegistered,
+    /// The manager will have this delegate no more.
+    Dismissed(Dismissal),
 }
 
 impl CallError {
@@ -132,10 +175,14 @@ impl CallError {
             | CallErrorKind::Bearer(_) | CallErrorKind::Http(_) => return Verdict::Retry,
             // The same request would get the same reply.
             CallErrorKind::TooLarge { .. } => return Verdict::Final,
+            CallErrorKind::Dismissed(why) => return Verdict::Dismissed(*why),
         };
         if html {
             // Managers answer in JSON. A page is a proxy's, whatever its status says.
             return Verdict::Retry;
+        }
+        if code == Some(wire::code::DUPLICATE_DELEGATE) {
+            return Verdict::Dismissed(Dismissal::Duplicate);
         }
         match status.as_u16() {
             401 => Verdict::TokenRefused(match code {
@@ -273,6 +320,40 @@ mod tests {
         assert_eq!(coded(401, "OTHER"), Verdict::TokenRefused(Invalid));
         assert_eq!(verdict(401, "text/plain", ""), Verdict::TokenRefused(Invalid));
         assert_eq!(coded(404, "DELEGATE_NOT_REGISTERED"), Verdict::NotRegistered);
+        for status in [400, 409, 500] {
+            let verdict = coded(status, "DUPLICATE_DELEGATE_EXCEPTION");
+            assert_eq!(verdict, Verdict::Dismissed(Dismissal::Duplicate), "{status}");
+        }
+    }
+
+    #[test]
+    fn a_good_reply_may_send_the_delegate_away() {
+        let said = |resource: &str| {
+            let body = format!(r#"{{"metaData":{{}},"resource":{resource},"responseMessages":[]}}"#);
+            match Dismissal::in_reply(body.as_bytes()) {
+                Err(CallErrorKind::Dismissed(why)) => Some(why),
+                _ => None,
+            }
+        };
+        assert_eq!(
+            said(r#"{"action":"SELF_DESTRUCT"}"#),
+            Some(Dismissal::SelfDestruct)
+        );
+        assert_eq!(
+            said(r#"{"delegateId":"d","status":"DELETED"}"#),
+            Some(Dismissal::Deleted)
+        );
+        for nothing in [
+            r#"{"delegateId":"d","status":"ENABLED","useCdn":false}"#,
+            r#"{"action":"MIGRATE","migrateUrl":"https://m"}"#,
+            r#"{"action":"NEW"}"#,
+            r#"{"action":7}"#,
+            "null",
+            "true",
+        ] {
+            assert_eq!(said(nothing), None, "{nothing}");
+        }
+        assert!(Dismissal::in_reply(b"").is_ok());
     }
 
     #[test]

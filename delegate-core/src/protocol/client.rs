@@ -16,7 +16,7 @@ use url::Url;
 
 use super::bearer::Bearer;
 pub use super::bearer::BearerError;
-pub use super::call_error::{CallError, CallErrorKind, TokenRefusal, Verdict};
+pub use super::call_error::{CallError, CallErrorKind, Dismissal, TokenRefusal, Verdict};
 use super::call_error::{is_html, page, status_error, transport, unreadable};
 use super::http::Http;
 use super::runner::{Payload, RunnerEvents};
@@ -128,6 +128,7 @@ impl ManagerClient {
         let reply = self
             .call(Method::POST, &url, REGISTER_TIMEOUT, Some(body))
             .await?;
+        reply.no_dismissal(&Method::POST, &url)?;
         let envelope: Envelope<Registered> = reply.json(&Method::POST, &url)?;
         envelope
             .resource
@@ -139,9 +140,11 @@ impl ManagerClient {
     pub async fn heartbeat(&self, params: &DelegateParams) -> Result<(), CallError> {
         let url = self.url(&["api", "agent", "delegates", "heartbeat-with-polling"], &[]);
         let body = to_json(params);
-        self.call(Method::POST, &url, HEARTBEAT_TIMEOUT, Some(body))
-            .await?
-            .not_a_page(&Method::POST, &url)
+        let reply = self
+            .call(Method::POST, &url, HEARTBEAT_TIMEOUT, Some(body))
+            .await?;
+        reply.not_a_page(&Method::POST, &url)?;
+        reply.no_dismissal(&Method::POST, &url)
     }
 
     /// Says that the delegate is gone, so that it is not shown as lost. Only where the registration offered it.
@@ -337,6 +340,11 @@ impl Reply {
             return Err(page(method, url));
         }
         serde_json::from_slice(&self.body).map_err(|error| unreadable(method, url, error.to_string()))
+    }
+
+    /// For calls whose reply may send the delegate away.
+    fn no_dismissal(&self, method: &Method, url: &Url) -> Result<(), CallError> {
+        Dismissal::in_reply(&self.body).map_err(|kind| CallError::new(method, url, kind))
     }
 
     /// For calls whose reply means nothing but that it came: a page came from somebody else.

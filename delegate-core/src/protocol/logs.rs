@@ -44,7 +44,7 @@ impl LogServiceCallError {
             CallErrorKind::Status { status, html, .. } => {
                 *html || status.is_server_error() || matches!(status.as_u16(), 408 | 429)
             }
-            CallErrorKind::TooLarge { .. } | CallErrorKind::Http(_) => false,
+            CallErrorKind::TooLarge { .. } | CallErrorKind::Http(_) | CallErrorKind::Dismissed(_) => false,
             CallErrorKind::Transport { .. } | CallErrorKind::Unreadable { .. } | CallErrorKind::Bearer(_) => {
                 true
             }

@@ -56,6 +56,8 @@ pub mod code {
     pub const REVOKED_TOKEN: &str = "REVOKED_TOKEN";
     /// The manager does not know this delegate id; it registers anew.
     pub const DELEGATE_NOT_REGISTERED: &str = "DELEGATE_NOT_REGISTERED";
+    /// Another delegate is connected under this identity.
+    pub const DUPLICATE_DELEGATE: &str = "DUPLICATE_DELEGATE_EXCEPTION";
 }
 
 /// Body of register and heartbeat. A heartbeat carries `delegate_id` too.
@@ -106,6 +108,21 @@ pub struct DelegateParams {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
 fn is_zero(number: &i64) -> bool {
     *number == 0
+}
+
+/// What the `resource` of a register or heartbeat reply may say besides; our own manager says none of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Orders {
+    /// `SELF_DESTRUCT`: end for good. `MIGRATE`: `migrate_url` is the manager from now on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
+    /// Where to go.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub migrate_url: Option<String>,
+    /// `DELETED`: the owner has removed this delegate. Others, such as `ENABLED`, ask for nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
 }
 
 /// `resource` of the register reply.

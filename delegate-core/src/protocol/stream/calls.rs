@@ -25,7 +25,7 @@ use super::wire::write_log;
 use super::wire::{
     Acquire, Call, CloseLog, Events, FromManager, Heartbeat, OpenLog, Reply, Respond, WriteLog,
 };
-use crate::protocol::call_error::{CallError, CallErrorKind, TokenRefusal, Verdict, unreadable};
+use crate::protocol::call_error::{CallError, CallErrorKind, Dismissal, TokenRefusal, Verdict, unreadable};
 use crate::protocol::client::{
     ACQUIRE_TIMEOUT, HEARTBEAT_TIMEOUT, ManagerClient, RESPOND_TIMEOUT, TASK_EVENTS_TIMEOUT, to_json,
 };
@@ -150,7 +150,9 @@ impl Stream {
             bearer: bearer.expose().to_owned(),
         };
         let result = self.call(What::Heartbeat(beat), HEARTBEAT_TIMEOUT).await;
-        result.map(drop).map_err(|kind| self.fail(kind))
+        result
+            .and_then(|body| Dismissal::in_reply(&body))
+            .map_err(|kind| self.fail(kind))
     }
 
     /// A refused token is minted anew for the next call, from the token file as it is by then.
