@@ -1,6 +1,6 @@
 //! A task's log on its way to the log service.
 //!
-//! Lines go into a [`spool`], a bounded queue on disk; one [`worker`] per task sends them in order: the first at once, then
+//! Lines go at once into a [`spool`], a bounded queue on disk; one [`worker`] per task sends them in order: the first at once, then
 //! at most every 100 ms, so that a live reader is never more than 200 ms behind. A batch is repeated unchanged until the
 //! service has taken it, with the positions it was given, so that a service can tell a repeated line; only then it leaves
 //! the queue. When the service is slow, the task is slowed for a bounded time; when it is dead, the oldest lines are
@@ -60,6 +60,10 @@ const DISK_THREADS: usize = 2;
 /// Logs uploaded in one piece at once: each is in memory as a whole, twice.
 const UPLOADS: usize = 1;
 
+/// Bytes of text that one log has queued for the disk before its task waits for it. Only what is queued, for about a
+/// millisecond, is lost by a `kill -9`; a task that prints line by line does not wait for a thread at each.
+const QUEUED_BYTES: u64 = 64 * 1024;
+
 /// How long a task may be slowed down, in all, by a log service that is slow but moves.
 const MAX_SLOWDOWN: Duration = Duration::from_secs(30);
 
@@ -114,9 +118,14 @@ impl Logs {
     }
 }
 
-/// What is known of a spool without asking it.
+/// What waits for a spool, and what is known of it without asking it.
 #[derive(Debug, Default)]
 struct Flow {
+    /// Lines for the spool, and bytes of their text.
+    queued: Vec<LogLine>,
+    queued_bytes: u64,
+    /// Somebody puts them there.
+    writing: bool,
     waiting: Amount,
     held: u64,
     closed: bool,
@@ -129,8 +138,10 @@ struct Flow {
 struct Shared {
     spool: Arc<tokio::sync::Mutex<Spool>>,
     flow: Mutex<Flow>,
-    /// Told when lines arrive or the log is closed.
+    /// Told when lines arrive in the spool or the log is closed.
     arrived: Notify,
+    /// Told when the queue for it is empty.
+    written: Notify,
     /// Told when room was made.
     room: Notify,
     logs: Arc<Logs>,
@@ -195,6 +206,7 @@ fn send(spool: Spool, log: TaskLog, logs: Arc<Logs>, status: Arc<Status>) -> (Lo
         spool: Arc::new(tokio::sync::Mutex::new(spool)),
         flow: Mutex::new(flow),
         arrived: Notify::new(),
+        written: Notify::new(),
         room: Notify::new(),
         logs,
         metrics: Arc::clone(&status.metrics),
@@ -296,16 +308,16 @@ impl LogSink for LogShipper {
     async fn write(&self, lines: Vec<LogLine>) {
         let coming = lines.iter().map(|line| line.out.len() as u64).sum();
         self.0.wait_for_room(coming).await;
-        let logs = Arc::clone(&self.0.logs);
-        let appended = self
-            .0
-            .work(move |spool| spool.append(lines, logs.most(spool.held())));
-        if let Some(Amount { lines, bytes }) = appended.await
-            && lines > 0
-        {
-            self.0.metrics.record(Event::LogLost { lines, bytes });
+        let is_first = {
+            let mut flow = self.0.flow();
+            flow.queued.extend(lines);
+            flow.queued_bytes += coming;
+            !std::mem::replace(&mut flow.writing, true)
+        };
+        if is_first {
+            tokio::spawn(Arc::clone(&self.0).write_queued());
         }
-        self.0.arrived.notify_one();
+        self.0.wait_for_disk().await;
     }
 }
 
@@ -331,6 +343,41 @@ impl Shared {
         done.await.ok()
     }
 
+    /// Puts what is queued into the spool, until there is nothing more.
+    async fn write_queued(self: Arc<Self>) {
+        loop {
+            let lines = {
+                let mut flow = self.flow();
+                flow.queued_bytes = 0;
+                flow.writing = !flow.queued.is_empty();
+                std::mem::take(&mut flow.queued)
+            };
+            self.written.notify_waiters();
+            self.arrived.notify_one();
+            if lines.is_empty() {
+                return;
+            }
+            let logs = Arc::clone(&self.logs);
+            let appended = self.work(move |spool| spool.append(lines, logs.most(spool.held())));
+            if let Some(Amount { lines, bytes }) = appended.await
+                && lines > 0
+            {
+                self.metrics.record(Event::LogLost { lines, bytes });
+            }
+        }
+    }
+
+    /// Waits while much is queued.
+    async fn wait_for_disk(&self) {
+        loop {
+            let written = self.written.notified();
+            if self.flow().queued_bytes <= QUEUED_BYTES {
+                return;
+            }
+            written.await;
+        }
+    }
+
     fn note(&self, spool: &Spool) {
         let mut flow = self.flow();
         let (before, now) = (flow.held, spool.held());
@@ -346,7 +393,7 @@ impl Shared {
             let room = self.room.notified();
             let patience = {
                 let mut flow = self.flow();
-                if flow.held + coming <= self.logs.most(flow.held) {
+                if flow.held + flow.queued_bytes + coming <= self.logs.most(flow.held) {
                     return;
                 }
                 let moved = *flow.moved.get_or_insert_with(Instant::now);

@@ -116,7 +116,7 @@ impl Worker {
                 if flow.waiting.lines > 0 {
                     return true;
                 }
-                if flow.closed {
+                if flow.closed && !flow.writing {
                     return false;
                 }
             }
@@ -127,8 +127,11 @@ impl Worker {
     async fn wait_for_end(&self) {
         loop {
             let arrived = self.shared.arrived.notified();
-            if self.shared.flow().closed {
-                return;
+            {
+                let flow = self.shared.flow();
+                if flow.closed && !flow.writing {
+                    return;
+                }
             }
             arrived.await;
         }
