@@ -15,20 +15,24 @@
     reason = "a failure here is the test's, and its seed is printed"
 )]
 
-mod check;
-mod client;
+#[path = "../support/fleet/mod.rs"]
+mod fleet;
 mod plan;
-mod site;
 #[path = "../support/mod.rs"]
 mod support;
 
 use std::time::{Duration, Instant};
 
-use check::Outcome;
-use client::Sent;
-use plan::{Plan, Victim, Work};
-use site::Site;
+use fleet::books::Outcome;
+use fleet::client::Sent;
+use fleet::number;
+use fleet::site::Site;
+use fleet::work::Work;
+use plan::{Plan, Victim};
 use tokio::task::JoinSet;
+
+/// Agents that share the tasks.
+const AGENTS: usize = 3;
 
 /// Tasks and kills of an ordinary run.
 const TASKS: usize = 2_000;
@@ -36,14 +40,6 @@ const KILLS: usize = 100;
 
 /// Time for everything that is left to end when nothing is killed any more. Only a failing test takes it.
 const SETTLING: Duration = Duration::from_secs(120);
-
-fn number(variable: &str) -> Option<u64> {
-    let text = std::env::var(variable).ok()?;
-    Some(
-        text.parse()
-            .unwrap_or_else(|_| panic!("{variable} is a number, not {text:?}")),
-    )
-}
 
 fn count(variable: &str, usual: usize) -> usize {
     number(variable).map_or(usual, |count| usize::try_from(count).unwrap())
@@ -56,11 +52,14 @@ async fn every_task_ends_once_and_runs_at_most_once_whatever_is_killed() {
         seed,
         count("CONSERVATION_TASKS", TASKS),
         count("CONSERVATION_KILLS", KILLS),
-        site::AGENTS,
+        AGENTS,
     );
     println!("CONSERVATION_SEED={seed}");
     let began = Instant::now();
-    let mut site = Site::start().await;
+    let mut site = Site::start(AGENTS).await;
+    if std::env::var_os("CONSERVATION_KEEP").is_some() {
+        site.keep();
+    }
     let sent = chaos(&mut site, &plan).await;
     let killed = began.elapsed();
     let client = site.client();

@@ -1,9 +1,8 @@
 //! What is submitted and what is killed, drawn from a seed before anything begins.
 
-use std::path::Path;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use super::fleet::work::Work;
 
 /// Longest time from the first submission of a round to its kill: long enough for a start to complete, short enough
 /// that many kills hit one that has not.
@@ -12,44 +11,14 @@ const LONGEST_PAUSE_MS: u64 = 250;
 /// One in so many kills is the manager's: it costs every agent a reconnect.
 const MANAGER_EVERY: usize = 5;
 
-/// What a task does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Work {
-    /// Ends at once.
-    Quick,
-    /// Takes this many milliseconds.
-    Takes(u64),
-    /// Ends with exit code 3.
-    Fails,
-    /// Prints this many lines.
-    Prints(u64),
-    /// Is aborted as soon as it was accepted; by itself it would not end.
-    Aborted,
-}
-
-impl Work {
-    fn draw(rng: &mut fastrand::Rng) -> Self {
-        match rng.u8(0..20) {
-            0..12 => Self::Quick,
-            12..16 => Self::Takes(rng.u64(20..400)),
-            16 => Self::Fails,
-            17..19 => Self::Prints(rng.u64(1..200)),
-            _ => Self::Aborted,
-        }
-    }
-
-    /// The task's data: a script that notes first that it runs. A line this short is appended whole.
-    pub(crate) fn script(self, name: &str, counter: &Path) -> Value {
-        let rest = match self {
-            Self::Quick => String::new(),
-            Self::Takes(ms) => format!("sleep {}.{:03}", ms / 1000, ms % 1000),
-            Self::Fails => "exit 3".to_owned(),
-            Self::Prints(lines) => {
-                format!("i=0; while [ $i -lt {lines} ]; do echo line $i; i=$((i+1)); done")
-            }
-            Self::Aborted => "sleep 3600".to_owned(),
-        };
-        json!({"shell": "sh", "script": format!("echo {name} >> '{}'\n{rest}", counter.display())})
+/// Draws what a task does.
+fn draw(rng: &mut fastrand::Rng) -> Work {
+    match rng.u8(0..20) {
+        0..12 => Work::Quick,
+        12..16 => Work::Takes(rng.u64(20..400)),
+        16 => Work::Fails,
+        17..19 => Work::Prints(rng.u64(1..200)),
+        _ => Work::Aborted,
     }
 }
 
@@ -80,7 +49,7 @@ impl Plan {
         let rounds = (0..kills)
             .map(|round| Round {
                 tasks: (tasks * round / kills..tasks * (round + 1) / kills)
-                    .map(|number| (number, Work::draw(&mut rng)))
+                    .map(|number| (number, draw(&mut rng)))
                     .collect(),
                 pause: Duration::from_micros(rng.u64(0..LONGEST_PAUSE_MS * 1000)),
                 victim: if rng.usize(0..MANAGER_EVERY) == 0 {

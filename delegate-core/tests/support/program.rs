@@ -6,9 +6,17 @@ use std::time::Duration;
 
 use super::{PATIENCE, TOKEN};
 
+/// The program that was built with the tests.
+pub(crate) const BUILT_HERE: &str = env!("CARGO_BIN_EXE_harness-delegate");
+
 /// The program with an empty environment, and this many settings.
 pub(crate) fn program(vars: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_harness-delegate"));
+    program_of(Path::new(BUILT_HERE), vars)
+}
+
+/// The same of a program that was built elsewhere.
+pub(crate) fn program_of(program: &Path, vars: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(program);
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap());
     command.envs(vars.iter().copied());
     command
@@ -16,14 +24,22 @@ pub(crate) fn program(vars: &[(&str, &str)]) -> Command {
 
 /// A command that runs the agent for a manager, in a directory.
 pub(crate) fn run(manager: &str, dir: &Path) -> Command {
-    let mut command = program(&[
-        ("ACCOUNT_ID", "acc"),
-        ("DELEGATE_NAME", "tested"),
-        ("DELEGATE_TOKEN", TOKEN),
-        ("MANAGER_HOST_AND_PORT", manager),
-        ("DELEGATE_HTTP_HOST", "127.0.0.1"),
-        ("DELEGATE_HTTP_PORT", "0"),
-    ]);
+    run_of(Path::new(BUILT_HERE), manager, dir)
+}
+
+/// The same of a program that was built elsewhere.
+pub(crate) fn run_of(program: &Path, manager: &str, dir: &Path) -> Command {
+    let mut command = program_of(
+        program,
+        &[
+            ("ACCOUNT_ID", "acc"),
+            ("DELEGATE_NAME", "tested"),
+            ("DELEGATE_TOKEN", TOKEN),
+            ("MANAGER_HOST_AND_PORT", manager),
+            ("DELEGATE_HTTP_HOST", "127.0.0.1"),
+            ("DELEGATE_HTTP_PORT", "0"),
+        ],
+    );
     command.env("WORKING_DIR", dir).arg("run");
     command
 }

@@ -6,19 +6,16 @@
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use super::client::{API_KEY, Client};
-use super::support::TOKEN;
-use super::support::program::{Running, program, run};
-use super::support::relay::{Front, Relay};
-
-/// Agents that share the tasks.
-pub(crate) const AGENTS: usize = 3;
+use crate::support::TOKEN;
+use crate::support::program::{BUILT_HERE, Running, program_of, run_of};
+use crate::support::relay::{Front, Relay};
 
 /// Tasks at once of each: enough to be full at times, few enough for a small machine.
 const CAPACITY: &str = "8";
@@ -28,26 +25,36 @@ pub(crate) struct Site {
     relay: Relay,
     manager: Option<Running>,
     agents: Vec<Option<Running>>,
+    program: PathBuf,
     dir: tempfile::TempDir,
 }
 
 impl Site {
-    pub(crate) async fn start() -> Self {
+    /// A manager and this many agents of the program built with the tests.
+    pub(crate) async fn start(agents: usize) -> Self {
+        Self::start_of(Path::new(BUILT_HERE), agents).await
+    }
+
+    /// The same of another program.
+    pub(crate) async fn start_of(program: &Path, agents: usize) -> Self {
         let mut site = Self {
             relay: Relay::start_towards(None, Front::Plain).await,
             manager: None,
-            agents: (0..AGENTS).map(|_| None).collect(),
+            agents: (0..agents).map(|_| None).collect(),
+            program: program.to_owned(),
             dir: tempfile::tempdir().unwrap(),
         };
-        if std::env::var_os("CONSERVATION_KEEP").is_some() {
-            site.dir.disable_cleanup(true);
-            println!("logs and data stay in {}", site.dir.path().display());
-        }
         site.start_manager();
-        for at in 0..AGENTS {
+        for at in 0..agents {
             site.start_agent(at);
         }
         site
+    }
+
+    /// Logs and data stay after the test.
+    pub(crate) fn keep(&mut self) {
+        self.dir.disable_cleanup(true);
+        println!("logs and data stay in {}", self.dir.path().display());
     }
 
     fn url(&self) -> String {
@@ -58,13 +65,29 @@ impl Site {
         Client::new(self.url())
     }
 
-    /// Scripts append their names to it.
+    /// Scripts append their names to this file.
     pub(crate) fn counter(&self) -> PathBuf {
         self.dir.path().join("counter")
     }
 
-    fn home(&self, at: usize) -> PathBuf {
+    /// Working directory of an agent.
+    pub(crate) fn home(&self, at: usize) -> PathBuf {
         self.dir.path().join(format!("agent-{at}"))
+    }
+
+    /// Directory of the manager.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.dir.path().join("manager")
+    }
+
+    /// Process id of the manager.
+    pub(crate) fn manager_pid(&self) -> u32 {
+        self.manager.as_ref().unwrap().id()
+    }
+
+    /// Process id of an agent.
+    pub(crate) fn agent_pid(&self, at: usize) -> u32 {
+        self.agents[at].as_ref().unwrap().id()
     }
 
     /// A program's log goes on over all of its lives.
@@ -75,15 +98,16 @@ impl Site {
 
     /// Starts it and does not wait: the next kill may come before it listens.
     pub(crate) fn start_manager(&mut self) {
-        let mut command = program(&[
-            ("MANAGER_ACCOUNT_ID", "acc"),
-            ("MANAGER_DELEGATE_TOKEN", TOKEN),
-            ("MANAGER_API_KEY", API_KEY),
-        ]);
+        let mut command = program_of(
+            &self.program,
+            &[
+                ("MANAGER_ACCOUNT_ID", "acc"),
+                ("MANAGER_DELEGATE_TOKEN", TOKEN),
+                ("MANAGER_API_KEY", API_KEY),
+            ],
+        );
         command.args(["manager", "--listen", "127.0.0.1:0", "--data-dir"]);
-        command
-            .arg(self.dir.path().join("manager"))
-            .stdout(Stdio::piped());
+        command.arg(self.data()).stdout(Stdio::piped());
         command.stderr(self.log("manager"));
         let mut manager = Running::start(command);
         let (relay, out) = (self.relay.clone(), manager.stdout().unwrap());
@@ -103,8 +127,22 @@ impl Site {
         self.relay.point_to(None);
     }
 
+    /// Ends the manager as an operator does.
+    pub(crate) async fn stop_manager(&mut self) {
+        let manager = self.manager.take().unwrap();
+        manager.signal(Signal::SIGTERM);
+        let ended = manager.end().await;
+        self.relay.point_to(None);
+        assert_eq!(ended.code(), Some(0), "the manager did not stop well");
+    }
+
+    /// Breaks every connection to the manager.
+    pub(crate) fn cut_connections(&self) {
+        self.relay.cut();
+    }
+
     pub(crate) fn start_agent(&mut self, at: usize) {
-        let mut command = run(&self.url(), &self.home(at));
+        let mut command = run_of(&self.program, &self.url(), &self.home(at));
         command
             .env("DELEGATE_NAME", format!("agent-{at}"))
             .env("DELEGATE_TASK_CAPACITY", CAPACITY)
@@ -122,7 +160,7 @@ impl Site {
 
     /// Ends the agents as an operator does. Nothing is left open in their journals.
     pub(crate) async fn drain_agents(&mut self) {
-        for at in 0..AGENTS {
+        for at in 0..self.agents.len() {
             let agent = self.agents[at].take().unwrap();
             agent.signal(Signal::SIGTERM);
             assert_eq!(agent.end().await.code(), Some(0), "agent {at} did not drain");
@@ -140,9 +178,19 @@ impl Site {
         runs
     }
 
+    /// The same since this was asked last. Nothing may run meanwhile.
+    pub(crate) fn take_runs(&self) -> HashMap<String, usize> {
+        if !self.counter().exists() {
+            return HashMap::new();
+        }
+        let runs = self.runs();
+        std::fs::remove_file(self.counter()).unwrap();
+        runs
+    }
+
     /// No script is alive and no directory of a task is left.
     pub(crate) fn nothing_is_left(&self) {
-        for at in 0..AGENTS {
+        for at in 0..self.agents.len() {
             let tasks = std::fs::read_dir(self.home(at).join("tasks"));
             let left: Vec<_> = tasks
                 .into_iter()

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use delegate_core::protocol::http::Http;
 use futures_util::StreamExt as _;
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::plan::Work;
-use super::support::PATIENCE;
+use super::work::Work;
+use crate::support::PATIENCE;
 
 pub(crate) const API_KEY: &str = "api-key-of-the-test";
 
@@ -19,6 +19,9 @@ const ANSWER: Duration = Duration::from_secs(20);
 
 /// Pause after an attempt without an answer.
 const RETRY: Duration = Duration::from_millis(20);
+
+/// Pause between two looks at what nobody announces.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Questions at once.
 const AT_ONCE: usize = 16;
@@ -91,7 +94,7 @@ impl Client {
         let began = Instant::now();
         loop {
             let name = format!("t{number}.{}", unanswered.len());
-            let task = json!({"type": "SHELL_SCRIPT", "data": work.script(&name, counter)});
+            let task = work.task(&name, counter);
             if let Some(reply) = self.attempt(Method::POST, "/tasks", Some(&task)).await {
                 let id = reply["id"].as_str().unwrap().to_owned();
                 return Sent {
@@ -111,15 +114,16 @@ impl Client {
         self.call(Method::POST, &format!("/tasks/{id}/abort"), None).await;
     }
 
-    async fn of_status(&self, status: &str, limit: usize) -> Vec<Value> {
-        let page = self
-            .call(
-                Method::GET,
-                &format!("/tasks?status={status}&limit={limit}"),
-                None,
-            )
-            .await;
-        page["tasks"].as_array().unwrap().clone()
+    /// Waits until a task is given to an agent.
+    pub(crate) async fn begun(&self, id: &str) {
+        while self.task(id).await["status"] == "QUEUED" {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// A task with its response.
+    pub(crate) async fn task(&self, id: &str) -> Value {
+        self.call(Method::GET, &format!("/tasks/{id}"), None).await
     }
 
     /// Aborts what runs and was accepted without an answer that told its id: some of it would not end by itself.
@@ -134,44 +138,95 @@ impl Client {
 
     /// Waits until no task waits or runs.
     pub(crate) async fn all_ended(&self) {
-        while !self.of_status("QUEUED", 1).await.is_empty() || !self.of_status("RUNNING", 1).await.is_empty()
-        {
-            tokio::time::sleep(Duration::from_millis(50)).await;
+        while self.any_of("QUEUED").await || self.any_of("RUNNING").await {
+            tokio::time::sleep(LOOK).await;
         }
     }
 
-    /// Tasks that wait or run, a page of each.
+    /// Tasks that wait or run.
     pub(crate) async fn not_ended(&self) -> Vec<Value> {
-        let mut open = self.of_status("QUEUED", PAGE).await;
-        open.extend(self.of_status("RUNNING", PAGE).await);
+        let mut open = Vec::new();
+        for status in ["QUEUED", "RUNNING"] {
+            let mut pages = self.pages(&format!("&status={status}"));
+            while let Some(page) = pages.next().await {
+                open.extend(page);
+            }
+        }
         open
+    }
+
+    async fn any_of(&self, status: &str) -> bool {
+        let page = self
+            .call(Method::GET, &format!("/tasks?limit=1&status={status}"), None)
+            .await;
+        !page["tasks"].as_array().unwrap().is_empty()
     }
 
     /// Every task of the manager with its response, by id.
     pub(crate) async fn tasks(&self) -> BTreeMap<String, Value> {
         let mut all = BTreeMap::new();
-        let mut cursor = String::new();
-        loop {
-            let page = self
-                .call(Method::GET, &format!("/tasks?limit={PAGE}{cursor}"), None)
-                .await;
-            let whole = page["tasks"].as_array().unwrap().iter().map(async |task| {
-                let id = task["id"].as_str().unwrap().to_owned();
-                let whole = self.call(Method::GET, &format!("/tasks/{id}"), None).await;
-                (id, whole)
-            });
-            let whole: Vec<_> = futures_util::stream::iter(whole)
-                .buffer_unordered(AT_ONCE)
-                .collect()
-                .await;
-            for (id, task) in whole {
+        let mut pages = self.pages("");
+        while let Some(page) = pages.next().await {
+            let ids = page.iter().map(|task| task["id"].as_str().unwrap());
+            for (id, task) in self.whole(ids).await {
                 assert!(!all.contains_key(&id), "listed twice: {task}");
                 all.insert(id, task);
             }
-            match page["next_cursor"].as_str() {
-                Some(next) => cursor = format!("&cursor={next}"),
-                None => return all,
+        }
+        all
+    }
+
+    /// These tasks with their responses, by id.
+    pub(crate) async fn whole(&self, ids: impl IntoIterator<Item = &str>) -> BTreeMap<String, Value> {
+        let whole = ids
+            .into_iter()
+            .map(async |id| (id.to_owned(), self.task(id).await));
+        futures_util::stream::iter(whole)
+            .buffer_unordered(AT_ONCE)
+            .collect()
+            .await
+    }
+
+    /// How many tasks the manager has of each status.
+    pub(crate) async fn by_status(&self) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        let mut pages = self.pages("");
+        while let Some(page) = pages.next().await {
+            for task in page {
+                *counts
+                    .entry(task["status"].as_str().unwrap().to_owned())
+                    .or_default() += 1;
             }
         }
+        counts
+    }
+
+    /// The pages of the list of tasks, one question each.
+    fn pages(&self, filter: &str) -> Pages<'_> {
+        Pages {
+            client: self,
+            cursor: Some(String::new()),
+            list: format!("/tasks?limit={PAGE}{filter}"),
+        }
+    }
+}
+
+/// Where a walk over the list of tasks is.
+struct Pages<'a> {
+    client: &'a Client,
+    list: String,
+    /// As it is put behind the list; nothing after the last page.
+    cursor: Option<String>,
+}
+
+impl Pages<'_> {
+    async fn next(&mut self) -> Option<Vec<Value>> {
+        let path = format!("{}{}", self.list, self.cursor.take()?);
+        let mut page = self.client.call(Method::GET, &path, None).await;
+        self.cursor = page["next_cursor"].as_str().map(|next| format!("&cursor={next}"));
+        let Value::Array(tasks) = page["tasks"].take() else {
+            panic!("no list of tasks: {page}");
+        };
+        Some(tasks)
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use serde_json::Value;
 
 use super::client::Sent;
-use super::plan::Work;
+use super::work::Work;
 
 /// What the reasons of interrupted tasks say.
 const INTERRUPTED: &str = "the delegate was restarted while the task ran";
@@ -17,6 +17,7 @@ pub(crate) struct Outcome {
     pub(crate) succeeded: usize,
     pub(crate) failed: usize,
     pub(crate) aborted: usize,
+    pub(crate) timed_out: usize,
     /// Running when their agent was killed.
     pub(crate) interrupted: usize,
     /// Taken, and not begun, when their agent was killed.
@@ -29,6 +30,24 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
+    /// Adds what came of other tasks.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.succeeded += other.succeeded;
+        self.failed += other.failed;
+        self.aborted += other.aborted;
+        self.timed_out += other.timed_out;
+        self.interrupted += other.interrupted;
+        self.not_begun += other.not_begun;
+        self.unanswered += other.unanswered;
+        self.accepted_unheard += other.accepted_unheard;
+        self.faults.extend(other.faults);
+    }
+
+    /// Tasks that ended as they should.
+    pub(crate) fn ended(&self) -> usize {
+        self.succeeded + self.failed + self.aborted + self.timed_out
+    }
+
     pub(crate) fn of(
         sent: &[Sent],
         tasks: &BTreeMap<String, Value>,
@@ -93,7 +112,7 @@ impl Outcome {
             return ran == 0;
         }
         match (work, status) {
-            (Work::Quick | Work::Takes(_) | Work::Prints(_), "SUCCEEDED") => {
+            (Work::Quick | Work::Takes(_) | Work::Prints(_) | Work::Floods(_), "SUCCEEDED") => {
                 self.succeeded += 1;
                 ran == 1
             }
@@ -103,6 +122,11 @@ impl Outcome {
             }
             (Work::Aborted, "ABORTED") => {
                 self.aborted += 1;
+                ran <= 1
+            }
+            (Work::TimesOut(_), "TIMED_OUT") => {
+                self.timed_out += 1;
+                // Its time may have been over before its first line.
                 ran <= 1
             }
             _ => false,
