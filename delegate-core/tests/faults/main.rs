@@ -13,7 +13,9 @@
 mod answers;
 mod disk;
 mod network;
+mod partitions;
 mod transports;
+mod wire;
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,5 +1,6 @@
 //! A real manager inside the test, on a free port, with a directory of its own.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use delegate_core::Secret;
@@ -18,6 +19,7 @@ pub(crate) const API_KEY: &str = "api-key-of-the-test";
 /// A manager on SQLite. It is stopped when dropped, at the latest with its runtime.
 pub(crate) struct RealManager {
     pub(crate) url: String,
+    pub(crate) port: u16,
     client: Client,
     _stop: oneshot::Sender<()>,
     _dir: tempfile::TempDir,
@@ -25,9 +27,14 @@ pub(crate) struct RealManager {
 
 impl RealManager {
     pub(crate) async fn start() -> Self {
+        Self::start_on(IpAddr::V4(Ipv4Addr::LOCALHOST)).await
+    }
+
+    /// One that listens there; the test itself talks to it over the loopback.
+    pub(crate) async fn start_on(address: IpAddr) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let manager = Manager::start(Settings {
-            listen: "127.0.0.1:0".parse().unwrap(),
+            listen: (address, 0).into(),
             target: Target::Directory(dir.path().to_owned()),
             wanted: Wanted {
                 account_id: Some("acc".parse().unwrap()),
@@ -37,7 +44,8 @@ impl RealManager {
         })
         .await
         .unwrap();
-        let url = format!("http://{}", manager.address());
+        let port = manager.address().port();
+        let url = format!("http://127.0.0.1:{port}");
         let (stop, stopped) = oneshot::channel();
         tokio::spawn(manager.run(async {
             let _ = stopped.await;
@@ -45,6 +53,7 @@ impl RealManager {
         Self {
             client: Http::default().for_url(&url.parse().unwrap()).unwrap(),
             url,
+            port,
             _stop: stop,
             _dir: dir,
         }
@@ -67,7 +76,12 @@ impl RealManager {
     }
 
     pub(crate) async fn submit(&self, kind: &str, data: Value) -> String {
-        let task = json!({"type": kind, "data": data});
+        self.submit_to(json!([]), kind, data).await
+    }
+
+    /// A task for delegates that have all of these selectors.
+    pub(crate) async fn submit_to(&self, selectors: Value, kind: &str, data: Value) -> String {
+        let task = json!({"type": kind, "data": data, "selectors": selectors});
         let reply = self.call(Method::POST, "/api/v1/tasks", Some(task)).await;
         reply["id"].as_str().unwrap().to_owned()
     }
