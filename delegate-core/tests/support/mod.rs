@@ -106,6 +106,19 @@ impl Running {
     }
 }
 
+/// Memory that is a process's alone and backed by no file, in bytes.
+pub(crate) fn anonymous_bytes(pid: u32) -> u64 {
+    status_of(pid, "RssAnon:") * 1024
+}
+
+/// A number that the kernel tells of a process.
+pub(crate) fn status_of(pid: u32, field: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(field));
+    let value = line.unwrap_or_else(|| panic!("no {field} in {status}"));
+    value.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
 /// GET by hand: one request, one connection.
 pub(crate) async fn get(address: std::net::SocketAddr, path: &str) -> (u16, String) {
     request(address, "GET", path).await
