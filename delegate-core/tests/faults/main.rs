@@ -1,4 +1,5 @@
-//! Faults around the agent: the network between it and its manager, answers of what stands before a manager, a full disk.
+//! Faults around the agent: the network between it and its manager, answers of what stands before a manager, a full disk, a child
+//! that prints without measure.
 //!
 //! After each fault the agent works again by itself, nothing was lost, nothing ran twice, and it did not hammer.
 
@@ -12,6 +13,7 @@
 
 mod answers;
 mod disk;
+mod flood;
 mod network;
 mod partitions;
 mod transports;
