@@ -18,11 +18,12 @@ use super::mask::{MaskStream, Masker};
 use super::platform::Pipes;
 use super::{Line, LineSink, Stream};
 
-/// One read: the size of a pipe's buffer, so that a fast writer is emptied in one call.
-const CHUNK_BYTES: usize = 64 * 1024;
+/// One read: a quarter of a pipe's buffer. Large enough that reading is not most of the work, small enough for a hundred
+/// children that print faster than their logs are taken.
+const CHUNK_BYTES: usize = 16 * 1024;
 
-/// Chunks waiting for the consumer: with two readers holding one each, 10 × 64 KiB is the most a child's output takes.
-const QUEUED_CHUNKS: usize = 8;
+/// Chunks waiting for the consumer: with two readers holding one each, 6 × 16 KiB is the most a child's output takes.
+const QUEUED_CHUNKS: usize = 4;
 
 type Chunk = (Stream, Bytes);
 

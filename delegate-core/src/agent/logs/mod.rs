@@ -62,7 +62,7 @@ const UPLOADS: usize = 1;
 
 /// Bytes of text that one log has queued for the disk before its task waits for it. Only what is queued, for about a
 /// millisecond, is lost by a `kill -9`; a task that prints line by line does not wait for a thread at each.
-const QUEUED_BYTES: u64 = 64 * 1024;
+const QUEUED_BYTES: u64 = 16 * 1024;
 
 /// How long a task may be slowed down, in all, by a log service that is slow but moves.
 const MAX_SLOWDOWN: Duration = Duration::from_secs(30);
