@@ -52,6 +52,9 @@ const DISTURBANCES: u32 = 3;
 /// Minutes between two in the long form: over a night, one descriptor lost in each would be seen.
 const MINUTES_BETWEEN: u64 = 5;
 
+/// What takes this long is judged more strictly.
+const LONG: Duration = Duration::from_hours(1);
+
 /// What one round does: as many tasks as the agents take at once.
 const ROUND: [Work; 16] = [
     Work::Quick,
@@ -107,8 +110,8 @@ impl Length {
     /// What memory may grow by.
     fn memory(&self) -> Allowed {
         match self {
-            Self::Rounds(_) => verdict::MEMORY_OF_HALF_A_MINUTE,
-            Self::Time(_) => verdict::MEMORY,
+            Self::Time(all) if *all >= LONG => verdict::MEMORY,
+            Self::Time(_) | Self::Rounds(_) => verdict::MEMORY_WHILE_CACHES_FILL,
         }
     }
 
