@@ -181,7 +181,8 @@ async fn find(group: Option<u32>, mark: String) -> Vec<Handle> {
         pid != process::id()
             && Some(pid) != group
             && procfs::stat(pid).is_some_and(|stat| {
-                !stat.dead && (Some(stat.group) == group || procfs::has_mark(pid, &entry))
+                let may_be = !stat.dead && !stat.of_kernel;
+                may_be && (Some(stat.group) == group || procfs::has_mark(pid, &entry))
             })
     };
     let scan = tokio::task::spawn_blocking(move || {

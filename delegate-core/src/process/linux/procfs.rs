@@ -30,6 +30,8 @@ pub(super) struct Stat {
     pub(super) group: u32,
     /// Ended and not yet reaped.
     pub(super) dead: bool,
+    /// Runs no program: it has no environment, and never gets one.
+    pub(super) of_kernel: bool,
     /// In the middle of `execve`: the old environment is gone and the new one is not there yet.
     pub(super) between_programs: bool,
 }
@@ -93,11 +95,13 @@ fn parse_stat(stat: &str) -> Option<Stat> {
     let flags: u32 = fields.nth(3)?.parse().ok()?;
     let environ_end = fields.nth(41).unwrap_or("0");
     let dead = matches!(state, "Z" | "X" | "x");
+    let of_kernel = flags & KERNEL_THREAD != 0;
     Some(Stat {
         parent,
         group,
         dead,
-        between_programs: !dead && flags & KERNEL_THREAD == 0 && environ_end == "0",
+        of_kernel,
+        between_programs: !dead && !of_kernel && environ_end == "0",
     })
 }
 
