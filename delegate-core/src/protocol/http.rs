@@ -93,10 +93,10 @@ pub enum HttpError {
         /// What is wrong with it; never the login.
         reason: String,
     },
-    /// The persistent connection cannot be had this way.
+    /// HTTP/2 cannot be had this way.
     #[error(
-        "a proxy does not pass the persistent connection of a plain http:// manager on; use https://, or name the \
-         manager in NO_PROXY"
+        "a proxy does not pass HTTP/2, which is gRPC's, on to a plain http:// address; use https://, or name the host in \
+         NO_PROXY"
     )]
     StreamThroughProxy,
     /// The TLS library refused its settings.
@@ -211,21 +211,36 @@ impl Http {
     /// # Errors
     /// When the settings cannot be used, or a plain `http://` URL is behind a proxy, which would not pass HTTP/2 on.
     pub fn for_stream(&self, url: &Url) -> Result<Client, HttpError> {
-        let proxied = self.settings.proxy.is_some() && !self.is_direct(url);
-        if proxied && url.scheme() == "http" {
-            return Err(HttpError::StreamThroughProxy);
-        }
-        let mut tls = tls_config(&self.settings, url.scheme() == "https")?;
-        tls.alpn_protocols = vec![b"h2".to_vec()];
-        let builder = Client::builder()
-            .tls_backend_preconfigured(tls)
-            .http2_prior_knowledge()
+        let builder = self
+            .http2(url)?
             .http2_initial_stream_window_size(STREAM_WINDOW)
             .http2_initial_connection_window_size(STREAM_WINDOW)
             .http2_keep_alive_interval(STREAM_KEEPALIVE)
             .http2_keep_alive_timeout(STREAM_KEEPALIVE)
             .http2_keep_alive_while_idle(true);
         self.finish(builder)
+    }
+
+    /// A client for calls of gRPC that are made now and then: a new one, with the certificates as they are now, and
+    /// without pings, for which servers close a connection that is otherwise idle.
+    ///
+    /// # Errors
+    /// As [`Http::for_stream`].
+    pub fn for_grpc(&self, url: &Url) -> Result<Client, HttpError> {
+        let builder = self.http2(url)?.pool_idle_timeout(POOL_IDLE_TIMEOUT);
+        self.finish(builder)
+    }
+
+    fn http2(&self, url: &Url) -> Result<reqwest::ClientBuilder, HttpError> {
+        let proxied = self.settings.proxy.is_some() && !self.is_direct(url);
+        if proxied && url.scheme() == "http" {
+            return Err(HttpError::StreamThroughProxy);
+        }
+        let mut tls = tls_config(&self.settings, url.scheme() == "https")?;
+        tls.alpn_protocols = vec![b"h2".to_vec()];
+        Ok(Client::builder()
+            .tls_backend_preconfigured(tls)
+            .http2_prior_knowledge())
     }
 
     fn build(&self, with_roots: bool) -> Result<Client, HttpError> {

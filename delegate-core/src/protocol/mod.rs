@@ -7,6 +7,7 @@ pub mod api;
 mod bearer;
 pub(crate) mod call_error;
 pub mod client;
+mod grpc;
 pub mod http;
 pub mod logs;
 pub mod platform;

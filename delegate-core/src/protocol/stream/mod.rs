@@ -9,7 +9,6 @@
 //! [`ManagerClient::open_stream`]: super::client::ManagerClient::open_stream
 
 mod calls;
-mod grpc;
 mod open;
 
 pub use calls::Stream;

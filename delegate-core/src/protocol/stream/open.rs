@@ -4,19 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use http::header::HeaderValue;
+use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use url::Url;
 
 use super::calls::Stream;
-use super::grpc::AsDelegate;
 use super::wire::delegate_stream_client::DelegateStreamClient;
 use super::wire::{FromDelegate, FromManager, Refusal};
-use super::{MAX_MESSAGE, packed};
+use super::{ACCOUNT_HEADER, MAX_MESSAGE, packed};
 use crate::protocol::call_error::{CallError, CallErrorKind};
 use crate::protocol::client::ManagerClient;
+use crate::protocol::grpc::OverHttp;
 use crate::protocol::http::chain;
 
 /// Time to open: connect, TLS, the manager's welcome.
@@ -42,10 +42,13 @@ impl ManagerClient {
 
     async fn open(self: &Arc<Self>, url: &Url) -> Result<Stream, CallErrorKind> {
         let unusable = || transport("the manager's URL or the account id cannot be sent");
-        let service = AsDelegate {
+        let account = HeaderValue::try_from(self.account_id().as_str()).map_err(|_| unusable())?;
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, self.bearer().header()?);
+        headers.insert(ACCOUNT_HEADER, account);
+        let service = OverHttp {
             client: self.http().for_stream(url)?,
-            bearer: self.bearer().header()?,
-            account: HeaderValue::try_from(self.account_id().as_str()).map_err(|_| unusable())?,
+            headers,
         };
         let origin = http::Uri::try_from(self.base().as_str()).map_err(|_| unusable())?;
         let (sender, receiver) = mpsc::channel(OUTBOX);
