@@ -1,5 +1,5 @@
 //! Lists the files of the Helm chart for `install::chart`, so that a file added to the folder cannot be forgotten, and
-//! compiles the protocol file of the persistent connection, without `protoc`.
+//! compiles the protocol files of the persistent connection and of the export by OpenTelemetry, without `protoc`.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -8,6 +8,9 @@ use std::{env, fs, io};
 
 /// The protocol of the persistent connection.
 const STREAM: &str = "delegate_stream.proto";
+
+/// What is exported by OpenTelemetry.
+const OTLP: &str = "otlp.proto";
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
@@ -22,6 +25,32 @@ fn main() -> Result<(), Box<dyn Error>> {
         .build_transport(false)
         .emit_rerun_if_changed(false)
         .compile_fds(protox::compile([STREAM], ["proto"])?)?;
+    compile_otlp()
+}
+
+/// The same messages are sent as protocol buffers and as JSON. In JSON, ids are hexadecimal and 64-bit numbers are
+/// texts: the rules of OTLP/JSON, which differ from the usual ones in the former.
+fn compile_otlp() -> Result<(), Box<dyn Error>> {
+    let mut build = tonic_prost_build::configure()
+        .emit_rerun_if_changed(false)
+        .type_attribute(".", "#[derive(serde::Serialize)]")
+        .type_attribute(".", "#[serde(rename_all = \"camelCase\")]")
+        // Without its package: with it, it would mean what is in it as well.
+        .field_attribute("Metric.data", "#[serde(flatten)]");
+    for (field, how) in [
+        ("trace_id", "hex"),
+        ("span_id", "hex"),
+        ("parent_span_id", "hex"),
+        ("start_time_unix_nano", "text"),
+        ("end_time_unix_nano", "text"),
+        ("time_unix_nano", "text"),
+        (".otlp.HistogramDataPoint.count", "text"),
+        ("bucket_counts", "texts"),
+    ] {
+        let attribute = format!("#[serde(serialize_with = \"crate::protocol::otlp::json::{how}\")]");
+        build = build.field_attribute(field, attribute);
+    }
+    build.compile_fds(protox::compile([OTLP], ["proto"])?)?;
     Ok(())
 }
 

@@ -4,7 +4,7 @@
 //! called on the agent's way of work, so they must not block: count, or hand over to a bounded queue.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use indexmap::IndexMap;
 
@@ -66,6 +66,19 @@ pub enum Event<'a> {
         /// From its start to its end.
         took: Duration,
     },
+    /// A task that ran is over: its answer was delivered, or is left to the next start of the agent.
+    TaskOver {
+        /// Identity of the task.
+        id: &'a str,
+        /// Its type, as the manager names it.
+        kind: &'a str,
+        /// How its run ended.
+        outcome: Outcome,
+        /// Whether the manager has its answer.
+        answered: bool,
+        /// When all this was.
+        course: Course,
+    },
     /// A task was turned away for want of room; told once for each, until there is room again.
     TaskRejected {
         /// Its type, as the manager names it.
@@ -87,6 +100,19 @@ pub enum Event<'a> {
         /// Bytes of their text.
         bytes: u64,
     },
+}
+
+/// When a task was offered, and how long after that it came how far. Each is at least the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Course {
+    /// When it was offered, by this machine's clock.
+    pub offered: SystemTime,
+    /// Until it was ours, and written down.
+    pub acquired: Duration,
+    /// Until its run ended.
+    pub ended: Duration,
+    /// Until its answer was delivered, or left to the next start.
+    pub over: Duration,
 }
 
 /// Counts what happens in an agent.

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use indexmap::IndexMap;
@@ -19,7 +19,7 @@ use tracing::{Instrument, debug, info, info_span, warn};
 use url::Url;
 
 use super::backoff::Backoff;
-use super::events::{Event, Outcome, Recorder as _, TaskLabels, TaskLogs};
+use super::events::{Course, Event, Outcome, Recorder as _, TaskLabels, TaskLogs};
 use super::journal::{Journal, Record, WriteError};
 use super::ledger::Slot;
 use super::logs::{self, LogWorker, Logs};
@@ -108,6 +108,14 @@ enum Work {
     Requests(Vec<Request>),
 }
 
+/// What came of a run.
+struct Ran {
+    response: TaskResponse,
+    /// Of the run itself, whatever became of its result after it.
+    outcome: Outcome,
+    ended: Instant,
+}
+
 /// What came of an acquire.
 enum Acquired {
     Ours(Work),
@@ -163,6 +171,7 @@ impl Executor {
     }
 
     async fn run(&self, slot: Slot, offered: Offered, acquired: oneshot::Sender<()>) {
+        let (began, offered_at) = (Instant::now(), SystemTime::now());
         let id = slot.id().to_owned();
         let delegate_id = &*offered.delegate_id;
         let taken = Record::Taken {
@@ -195,12 +204,27 @@ impl Executor {
             }
         };
         drop(acquired);
+        let acquired = began.elapsed();
         let kind = match &work {
             Work::Task(task) if !task.kind.is_empty() => task.kind.clone(),
             _ => offered.kind.clone(),
         };
-        let response = self.perform(&slot, delegate_id, kind, work, remembered).await;
-        self.answer(delegate_id, response).await;
+        let ran = self
+            .perform(&slot, delegate_id, kind.clone(), work, remembered)
+            .await;
+        let delivery = self.answer(delegate_id, ran.response).await;
+        self.status.metrics.record(Event::TaskOver {
+            id: &id,
+            kind: &kind,
+            outcome: ran.outcome,
+            answered: delivery == Delivery::Over,
+            course: Course {
+                offered: offered_at,
+                acquired,
+                ended: ran.ended - began,
+                over: began.elapsed(),
+            },
+        });
     }
 
     /// Acquires, repeating what has an unknown outcome: the manager lets the same delegate acquire a task twice.
@@ -248,7 +272,7 @@ impl Executor {
         kind: String,
         work: Work,
         remembered: Result<(), WriteError>,
-    ) -> TaskResponse {
+    ) -> Ran {
         let id = slot.id().to_owned();
         let started = Record::Started {
             task: id.clone(),
@@ -296,7 +320,8 @@ impl Executor {
             say_why(&mut response);
         }
         slot.run_ended();
-        let (outcome, took) = (outcome(&response), began.elapsed());
+        let ended = Instant::now();
+        let (outcome, took) = (outcome(&response), ended - began);
         self.status.metrics.record(Event::TaskEnded {
             kind: &kind,
             outcome,
@@ -321,20 +346,26 @@ impl Executor {
         // Should this fail, or a power failure take it back, the next start would answer "restarted while it ran" where
         // the delivery did not succeed: late, but truthful.
         let _ = self.journal.write(finished).await;
-        response
+        Ran {
+            response,
+            outcome,
+            ended,
+        }
     }
 
     /// Delivers an answer and closes the books on its task.
-    pub(super) async fn answer(&self, delegate_id: &str, response: TaskResponse) {
+    pub(super) async fn answer(&self, delegate_id: &str, response: TaskResponse) -> Delivery {
         let id = response.id.clone();
         let Status { link, metrics, .. } = &*self.status;
-        match report::deliver(link, metrics, delegate_id, response, &self.give_up).await {
+        let delivery = report::deliver(link, metrics, delegate_id, response, &self.give_up).await;
+        match delivery {
             Delivery::Over => self.journal.close(&id).await,
             Delivery::Postponed => {
                 self.postponed.fetch_add(1, Ordering::Relaxed);
                 info!("the answer stays in the journal and is sent at the next start");
             }
         }
+        delivery
     }
 
     /// Asks the owner's service, where there is one.

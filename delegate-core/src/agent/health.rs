@@ -22,7 +22,6 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::Semaphore;
 use tracing::{debug, warn};
 
-use super::metrics::Gauges;
 use super::status::Status;
 
 /// Connections at once; probes and scrapers use one or two.
@@ -105,7 +104,7 @@ fn answer(request: &Request<Incoming>, status: &Status) -> Response<Full<Bytes>>
         "/api/metrics" => text(
             StatusCode::OK,
             "text/plain; version=0.0.4; charset=utf-8",
-            status.metrics.render(gauges(status)),
+            status.metrics.render(status.gauges()),
         ),
         _ => text(
             StatusCode::NOT_FOUND,
@@ -115,23 +114,8 @@ fn answer(request: &Request<Incoming>, status: &Status) -> Response<Full<Bytes>>
     }
 }
 
-fn gauges(status: &Status) -> Gauges {
-    let (executing, undelivered) = status.ledger.counts();
-    Gauges {
-        connected: status.link.is_connected(),
-        executing,
-        capacity: status.ledger.capacity(),
-        undelivered,
-        draining: status.is_draining(),
-        overloaded: status.ledger.is_overloaded(),
-        streaming: status.link.is_streaming(),
-        silence: status.link.connection.silence(),
-        journal_bytes: status.journal_bytes(),
-    }
-}
-
 fn body(status: &Status) -> String {
-    let now = gauges(status);
+    let now = status.gauges();
     let state = match (now.draining, now.connected, status.link.delegate_id().is_some()) {
         (true, _, _) => "draining",
         (false, true, _) => "connected",

@@ -15,6 +15,7 @@
 //!   runner_intake ── the same for managers of the early runner protocol
 //!   execute       ── journal ─ acquire ─ journal ─ task::Runner ─ journal ─ report ─ journal
 //!                                                      └─ logs, a spool and a worker per task
+//!   telemetry     ── metrics at an interval, tasks that are over; where a collector is set
 //! ```
 //!
 //! [`drain`] watches over them and ends them. All calls to the manager go through [`link`], which tells the connection
@@ -51,6 +52,7 @@ mod status;
 mod stdout_log;
 mod streaming;
 mod surroundings;
+mod telemetry;
 mod zero_trust;
 
 use std::net::{SocketAddr, TcpListener};
@@ -68,7 +70,7 @@ pub(crate) use journal::user_of;
 #[cfg(feature = "program")]
 pub(crate) use load::meter::Meter;
 
-pub use events::{Event, Outcome, Recorder, TaskLabels, TaskLogs};
+pub use events::{Course, Event, Outcome, Recorder, TaskLabels, TaskLogs};
 pub use journal::JournalError;
 pub use shutdown::{Shutdown, ShutdownHandle, Stop, shutdown};
 
@@ -88,6 +90,7 @@ use logs::Logs;
 use metrics::Metrics;
 use status::Status;
 use stdout_log::StdoutLog;
+use telemetry::Telemetry;
 use zero_trust::Gate;
 
 /// For tasks that come without a timeout: nothing a delegate is asked to do takes longer, and nothing runs for ever.
@@ -272,6 +275,7 @@ impl AgentBuilder {
             .zero_trust
             .clone()
             .map(|settings| Gate::new(settings, Arc::clone(&http), account_id.clone()));
+        let telemetry = Telemetry::new(&config, &http);
         let logs = LogService::new(http, config.log_service_url(), account_id);
         let (journal, unfinished) = Journal::open(&config.working_dir)?;
         let address = SocketAddr::new(config.http_host, config.http_port);
@@ -301,7 +305,8 @@ impl AgentBuilder {
             .map_err(|reason| StartError::TaskUser { reason })?;
         settings.rules = sanitize_patterns(&config.working_dir);
         recovery::remove_leftovers(&settings.work_root);
-        let metrics = Arc::new(Metrics::new(registry.type_names(), recorder));
+        let spans = telemetry.as_ref().and_then(Telemetry::spans);
+        let metrics = Arc::new(Metrics::new(registry.type_names(), recorder).with_spans(spans));
         let ledger = Arc::new(Ledger::new(config.task_capacity));
         let mut link = Link::new(client, Arc::clone(&metrics));
         if let Some(make) = transport {
@@ -337,6 +342,7 @@ impl AgentBuilder {
             listener,
             http_address,
             task_types,
+            telemetry,
         })
     }
 }
@@ -379,6 +385,7 @@ pub struct Agent {
     listener: TcpListener,
     http_address: SocketAddr,
     task_types: Vec<String>,
+    telemetry: Option<Telemetry>,
 }
 
 impl Agent {
@@ -409,10 +416,12 @@ impl Agent {
             listener,
             http_address,
             task_types,
+            telemetry,
         } = self;
         info!(address = %http_address, "health and metrics are served");
         let status = Arc::clone(&executor.status);
         let _health = AbortOnDropHandle::new(tokio::spawn(health::serve(listener, Arc::clone(&status))));
+        let exports = telemetry.map(|telemetry| telemetry.start(&status));
         if let Some(script) = &config.init_script {
             let cancel = CancellationToken::new();
             let _cancel_at_stop = AbortOnDropHandle::new(tokio::spawn({
@@ -463,6 +472,10 @@ impl Agent {
         loops.spawn(async move { load::watch(&ledger, thresholds).await });
         loops.spawn(runner_intake::poll(Arc::clone(&executor)));
         loops.spawn(intake::poll(Arc::clone(&executor)));
-        drain::supervise(&executor, shutdown, loops, config.grace_period).await
+        let exit = drain::supervise(&executor, shutdown, loops, config.grace_period).await;
+        if let Some(exports) = exports {
+            exports.finish().await;
+        }
+        exit
     }
 }

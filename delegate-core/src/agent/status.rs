@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::ledger::Ledger;
 use super::link::Link;
-use super::metrics::Metrics;
+use super::metrics::{Gauges, Metrics};
 
 /// Shared by all loops of one agent.
 #[derive(Debug)]
@@ -44,11 +44,27 @@ impl Status {
     }
 
     /// Size of the journal's files.
-    pub(super) fn journal_bytes(&self) -> u64 {
+    fn journal_bytes(&self) -> u64 {
         let files = std::fs::read_dir(&self.journal).into_iter().flatten();
         files
             .filter_map(|file| Some(file.ok()?.metadata().ok()?.len()))
             .sum()
+    }
+
+    /// What health and metrics look up when asked.
+    pub(super) fn gauges(&self) -> Gauges {
+        let (executing, undelivered) = self.ledger.counts();
+        Gauges {
+            connected: self.link.is_connected(),
+            executing,
+            capacity: self.ledger.capacity(),
+            undelivered,
+            draining: self.is_draining(),
+            overloaded: self.ledger.is_overloaded(),
+            streaming: self.link.is_streaming(),
+            silence: self.link.connection.silence(),
+            journal_bytes: self.journal_bytes(),
+        }
     }
 
     /// Whether a task that is offered now would be taken, room permitting.

@@ -29,6 +29,7 @@ const BUNDLE_VARIABLES: [&str; 5] = [
 pub(super) fn of_children(config: &DelegateConfig) -> (Environment, Vec<Secret>) {
     let mut environment = Environment::of_this_process(&[]);
     let mut secrets = config.secrets.own();
+    secrets.extend(config.telemetry.own());
     if let Some(proxy) = &config.proxy {
         let url = proxy.url();
         for name in ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"] {

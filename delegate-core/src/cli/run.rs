@@ -100,7 +100,7 @@ pub(super) fn run(args: &RunArgs) -> ExitCode {
     let has_token = TOKEN_VARIABLES
         .iter()
         .any(|name| std::env::var_os(name).is_some());
-    if has_token || !config.secrets.own().is_empty() {
+    if has_token || !config.secrets.own().is_empty() || config.telemetry.has_headers() {
         hide_environment();
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()

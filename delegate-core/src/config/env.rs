@@ -17,11 +17,13 @@ use super::{
     LogFormat, LogLevel, Percent, ProxyScheme, Tag, TokenSource,
 };
 use crate::Secret;
+use crate::config::telemetry::OtlpProtocol;
 pub(super) use network::percent_encode;
 use network::{more_direct_hosts, read_client_certificate, read_proxy, read_zero_trust};
 
 mod network;
 mod secrets;
+mod telemetry;
 
 /// Variables to read from: a snapshot, not the process's own.
 #[derive(Clone, Default)]
@@ -143,10 +145,14 @@ impl Reader<'_> {
     }
 
     fn fail(&mut self, variable: &'static str, problem: impl Display) {
-        self.errors.push(ConfigError {
+        let error = ConfigError {
             variable,
             problem: problem.to_string(),
-        });
+        };
+        // A variable that holds for two settings is read twice.
+        if !self.errors.contains(&error) {
+            self.errors.push(error);
+        }
     }
 
     fn parsed<T: FromStr<Err: Display>>(&mut self, names: &[&'static str]) -> Option<T> {
@@ -292,6 +298,7 @@ impl DelegateConfig {
         config.client_certificate = read_client_certificate(&mut read);
         config.ca_bundle_dir = path(env, "HARNESS_CERTS_DIR").unwrap_or(config.ca_bundle_dir);
         config.trust_all_certificates = read.flag("TRUST_ALL_CERTIFICATES");
+        config.telemetry = telemetry::read(&mut read);
         if read.errors.is_empty() {
             Ok(config)
         } else {
@@ -460,6 +467,7 @@ impl DelegateConfig {
             vars.extend(value.map(|value| (name, EnvValue::Plain(value))));
         }
         vars.extend(secrets::write(&self.secrets));
+        vars.extend(telemetry::write(&self.telemetry));
         vars
     }
 }
@@ -531,6 +539,8 @@ texts!(LogLevel,
     LogLevel::Trace => "TRACE", LogLevel::Debug => "DEBUG", LogLevel::Info => "INFO",
     LogLevel::Warn => "WARN", LogLevel::Error => "ERROR", LogLevel::Off => "OFF");
 texts!(LogFormat, LogFormat::Text => "text", LogFormat::Json => "json");
+texts!(OtlpProtocol,
+    OtlpProtocol::HttpProtobuf => "http/protobuf", OtlpProtocol::HttpJson => "http/json", OtlpProtocol::Grpc => "grpc");
 texts!(ProxyScheme, ProxyScheme::Http => "http", ProxyScheme::Https => "https");
 
 #[cfg(test)]

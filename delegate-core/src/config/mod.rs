@@ -10,6 +10,7 @@ mod env;
 mod env_file;
 mod names;
 pub mod secrets;
+pub mod telemetry;
 mod token;
 pub mod variables;
 
@@ -107,6 +108,8 @@ pub struct DelegateConfig {
     pub ca_bundle_dir: PathBuf,
     /// `TRUST_ALL_CERTIFICATES`: debugging only.
     pub trust_all_certificates: bool,
+    /// `OTEL_*`: where traces and metrics are pushed to.
+    pub telemetry: telemetry::Telemetry,
 }
 
 impl DelegateConfig {
@@ -147,6 +150,7 @@ impl DelegateConfig {
             client_certificate: None,
             ca_bundle_dir: PathBuf::from(DEFAULT_CA_BUNDLE_DIR),
             trust_all_certificates: false,
+            telemetry: telemetry::Telemetry::default(),
         }
     }
 

@@ -73,6 +73,27 @@ pub const READ: &[&str] = &[
     "MANAGER_HOST_AND_PORT",
     "MEMORY_USAGE_THRESHOLD",
     "NO_PROXY",
+    "OTEL_BSP_SCHEDULE_DELAY",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_HEADERS",
+    "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_METRICS_HEADERS",
+    "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL",
+    "OTEL_EXPORTER_OTLP_METRICS_TIMEOUT",
+    "OTEL_EXPORTER_OTLP_PROTOCOL",
+    "OTEL_EXPORTER_OTLP_TIMEOUT",
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
+    "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+    "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
+    "OTEL_METRICS_EXPORTER",
+    "OTEL_METRIC_EXPORT_INTERVAL",
+    "OTEL_RESOURCE_ATTRIBUTES",
+    "OTEL_SDK_DISABLED",
+    "OTEL_SERVICE_NAME",
+    "OTEL_TRACES_EXPORTER",
+    "OTEL_TRACES_SAMPLER",
+    "OTEL_TRACES_SAMPLER_ARG",
     "POLL_FOR_TASKS",
     "PROXY_CONFIG_FILE",
     "PROXY_HOST",
@@ -89,7 +110,8 @@ pub const READ: &[&str] = &[
     "ZTS_URL",
 ];
 
-/// Read by the official image, its chart or its companions, and without effect here: no mistake.
+/// Read by the official image, its chart or its companions, or by other programs with OpenTelemetry, and without effect
+/// here: no mistake.
 pub const OFFICIAL: &[&str] = &[
     "ADDITIONAL_CERTS_PATH",
     "CDN_URL",
@@ -131,6 +153,12 @@ pub const OFFICIAL: &[&str] = &[
     "LOG_MAX_BACKUPS",
     "LOG_MAX_SIZE_MB",
     "NEXT_GEN",
+    "OTEL_BLRP_SCHEDULE_DELAY",
+    "OTEL_EXPORTER_OTLP_CERTIFICATE",
+    "OTEL_EXPORTER_OTLP_COMPRESSION",
+    "OTEL_EXPORTER_OTLP_INSECURE",
+    "OTEL_LOGS_EXPORTER",
+    "OTEL_PROPAGATORS",
     "PRECHECK_CONN",
     "PROXY_TLS_CONNECT",
     "REMOTE_WATCHER_URL_CDN",
@@ -184,6 +212,7 @@ mod tests {
             include_str!("env.rs"),
             include_str!("env/network.rs"),
             include_str!("env/secrets.rs"),
+            include_str!("env/telemetry.rs"),
         ];
         let words = sources.iter().flat_map(|source| source.split('"'));
         let is_name = |word: &&str| {

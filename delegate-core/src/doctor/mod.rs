@@ -1,5 +1,5 @@
 //! Looks for what is wrong with a delegate before, or while, it runs: settings, token, certificates, proxy, manager,
-//! clock, log service, disk, machine, port and tools.
+//! clock, log service, collector of telemetry, disk, machine, port and tools.
 //!
 //! [`examine`] takes the variables a delegate would be started with and returns a [`Report`]. Nothing is changed: no
 //! delegate is registered, no task is taken, and a file that proves a folder writable is removed. It goes the ways the
@@ -18,6 +18,7 @@ mod network;
 mod proxy;
 mod report;
 mod settings;
+mod telemetry;
 mod tls;
 mod token;
 mod tools;
@@ -68,6 +69,7 @@ pub async fn examine(env: &Env) -> Report {
     } else {
         report.skip("log_service", "the manager comes first");
     }
+    telemetry::look(&config, &mut report).await;
     disk::look(&subject, &config, &mut report).await;
     machine::look(&config, &mut report).await;
     tools::look(&config, &mut report);

@@ -247,17 +247,19 @@ pub(crate) fn status_error(status: StatusCode, headers: &HeaderMap, body: &[u8])
         None if html => (None, String::new()),
         None => (None, String::from_utf8_lossy(body).into_owned()),
     };
-    let retry_after = headers
-        .get(RETRY_AFTER)
-        .and_then(|value| value.to_str().ok()?.trim().parse().ok())
-        .map(Duration::from_secs);
     CallErrorKind::Status {
         status,
         code,
         message: quote(&text),
         html,
-        retry_after,
+        retry_after: retry_after(headers),
     }
+}
+
+/// How long the peer asks us to wait, where it says so in seconds; a date is not understood.
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
 }
 
 /// A text as one bounded line.

@@ -10,6 +10,7 @@ pub mod client;
 mod grpc;
 pub mod http;
 pub mod logs;
+pub(crate) mod otlp;
 pub mod platform;
 pub mod runner;
 pub mod stream;

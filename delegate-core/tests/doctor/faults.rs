@@ -82,6 +82,30 @@ pub(crate) async fn seeded(manager: &RealManager) -> Vec<Fault> {
             "is no log service",
         ),
         Fault::warning(
+            "a collector that is away",
+            with(
+                "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+                "http://127.0.0.1:1/v1/traces",
+            ),
+            "telemetry.traces",
+            "http://127.0.0.1:1/v1/traces does not take traces",
+        ),
+        Fault::warning(
+            "a collector that is none",
+            with(
+                "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+                &format!("{}/nowhere", manager.url),
+            ),
+            "telemetry.metrics",
+            "see that the address is the one for OTLP",
+        ),
+        Fault::problem(
+            "an export to nowhere",
+            with("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"),
+            "settings.values",
+            "OTEL_EXPORTER_OTLP_ENDPOINT is not a URL",
+        ),
+        Fault::warning(
             "more tasks than the limits carry",
             with("DELEGATE_TASK_CAPACITY", "4000000000"),
             "machine.capacity",

@@ -1,10 +1,11 @@
-//! What the agent counts, as Prometheus text.
+//! What the agent counts, and how it is told: as Prometheus text, and to a collector.
 //!
 //! Every series exists from the start at zero, so that an alarm can be written before the first event. The names with
 //! the prefix `io_harness_custom_metric_` are the official delegate's; those with `harness_delegate_` are ours, and those
 //! with `process_` are everybody's. The number of series is fixed at the start: kinds of tasks that this delegate does
 //! not know are counted together.
 
+mod families;
 mod process;
 mod text;
 
@@ -13,7 +14,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::events::{Event, Outcome, Recorder};
+use super::telemetry::Spans;
 use crate::protocol::wire::CommandStatus;
+pub(super) use families::{Distribution, Family, Sample, Series};
 
 /// Upper bounds of the duration histogram, in seconds: from a script that does nothing to a long deployment.
 const BUCKETS: [f64; 12] = [
@@ -60,9 +63,11 @@ pub(super) struct Metrics {
     log_bytes_lost: Counter,
     answers_retried: Counter,
     last_seconds_bits: AtomicU64,
-    buckets: [Counter; BUCKETS.len()],
+    /// The last is for what is above all bounds.
+    buckets: [Counter; BUCKETS.len() + 1],
     sum_micros: Counter,
-    count: Counter,
+    /// Where tasks that are over become spans, when these are exported.
+    spans: Option<Arc<Spans>>,
     /// Whoever embeds the agent.
     also: Option<Arc<dyn Recorder>>,
 }
@@ -114,6 +119,12 @@ impl Metrics {
         }
     }
 
+    /// Tells these as well what becomes of tasks, and counts what they lose.
+    pub(super) fn with_spans(mut self, spans: Option<Arc<Spans>>) -> Self {
+        self.spans = spans;
+        self
+    }
+
     fn task_ended(&self, kind: &str, outcome: Outcome, took: Duration) {
         match outcome {
             Outcome::Ran(CommandStatus::Timeout) => self.timed_out.add(1),
@@ -128,19 +139,17 @@ impl Metrics {
         }
         let seconds = took.as_secs_f64();
         self.last_seconds_bits.store(seconds.to_bits(), Ordering::Relaxed);
-        if let Some(at) = BUCKETS.iter().position(|bound| seconds <= *bound) {
-            self.buckets[at].add(1);
-        }
+        let at = BUCKETS.iter().position(|bound| seconds <= *bound);
+        self.buckets[at.unwrap_or(BUCKETS.len())].add(1);
         self.sum_micros
             .add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
-        self.count.add(1);
     }
 }
 
 impl Recorder for Metrics {
     fn record(&self, event: Event<'_>) {
         match event {
-            Event::TaskStarted { .. } => {}
+            Event::TaskStarted { .. } | Event::TaskOver { .. } => {}
             Event::TaskEnded { kind, outcome, took } => self.task_ended(kind, outcome, took),
             Event::TaskRejected { .. } => self.rejected.add(1),
             Event::ManagerCall { answered: true } => self.calls_answered.add(1),
@@ -151,6 +160,9 @@ impl Recorder for Metrics {
                 self.log_lines_lost.add(lines);
                 self.log_bytes_lost.add(bytes);
             }
+        }
+        if let Some(spans) = &self.spans {
+            spans.record(event);
         }
         if let Some(also) = &self.also {
             also.record(event);

@@ -1,224 +1,62 @@
 //! The text of `/api/metrics`.
 
 use std::fmt::{self, Write as _};
-use std::sync::atomic::Ordering;
-use std::time::Duration;
 
-use super::{BUCKETS, Gauges, Metrics, process};
-use crate::agent::events::Outcome;
-
-const OFFICIAL: &str = "io_harness_custom_metric_";
+use super::families::{Family, Sample, Series};
+use super::{Gauges, Metrics};
 
 impl Metrics {
     /// The text of `/api/metrics`.
     pub(in crate::agent) fn render(&self, now: Gauges) -> String {
         let mut text = String::with_capacity(8192);
-        // Writing into a String does not fail.
-        let _ = self.write(&mut text, now);
+        for family in self.families(now) {
+            // Writing into a String does not fail.
+            let _ = write(&mut text, &family);
+        }
         text
     }
+}
 
-    fn write(&self, out: &mut String, now: Gauges) -> fmt::Result {
-        self.write_official(out, now)?;
-        self.write_own(out, now)?;
-        self.write_tasks(out)?;
-        self.write_histogram(out)?;
-        let name = "harness_delegate_manager_calls_total";
-        head(
-            out,
-            name,
-            "counter",
-            "Calls to the manager, by whether it answered.",
-        )?;
-        for (result, counter) in [
-            ("answered", &self.calls_answered),
-            ("unanswered", &self.calls_unanswered),
-        ] {
-            writeln!(out, "{name}{{result=\"{result}\"}} {}", counter.get())?;
-        }
-        for (name, kind, help, value) in process::figures() {
-            head(out, name, kind, help)?;
-            writeln!(out, "{name} {value}")?;
-        }
-        let name = "harness_delegate_build_info";
-        head(out, name, "gauge", "Always 1; the version is the label.")?;
-        writeln!(out, "{name}{{version=\"{}\"}} 1", crate::VERSION)
-    }
-
-    fn write_official(&self, out: &mut String, now: Gauges) -> fmt::Result {
-        let last = f64::from_bits(self.last_seconds_bits.load(Ordering::Relaxed));
-        for (name, kind, help, value) in [
-            (
-                "delegate_connected",
-                "gauge",
-                "Whether the manager can be reached: 0 or 1.",
-                flag(now.connected),
-            ),
-            (
-                "delegate_reconnected_total",
-                "counter",
-                "Connections to the manager that came back.",
-                float(self.reconnected.get()),
-            ),
-            (
-                "tasks_currently_executing",
-                "gauge",
-                "Tasks that run now.",
-                float(now.executing as u64),
-            ),
-            (
-                "task_execution_time",
-                "gauge",
-                "Duration of the task that ended last, in seconds.",
-                last,
-            ),
-            (
-                "task_completed_total",
-                "counter",
-                "Tasks whose kind ran to its end.",
-                float(self.completed.get()),
-            ),
-            (
-                "task_failed_total",
-                "counter",
-                "Tasks that this delegate could not run.",
-                float(self.failed.get()),
-            ),
-            (
-                "task_timeout_total",
-                "counter",
-                "Tasks that ran out of time.",
-                float(self.timed_out.get()),
-            ),
-            (
-                "task_rejected_total",
-                "counter",
-                "Tasks turned away for want of room.",
-                float(self.rejected.get()),
-            ),
-            (
-                "resource_consumption_above_threshold",
-                "gauge",
-                "Whether a resource threshold is exceeded: 0 or 1.",
-                flag(now.overloaded),
-            ),
-        ] {
-            let name = format!("{OFFICIAL}{name}");
-            head(out, &name, kind, help)?;
-            writeln!(out, "{name} {value}")?;
-        }
-        Ok(())
-    }
-
-    fn write_own(&self, out: &mut String, now: Gauges) -> fmt::Result {
-        for (name, kind, help, value) in [
-            (
-                "draining",
-                "gauge",
-                "Whether the agent finishes its work to end: 0 or 1.",
-                flag(now.draining),
-            ),
-            (
-                "stream_connected",
-                "gauge",
-                "Whether calls go over the persistent connection: 0 or 1.",
-                flag(now.streaming),
-            ),
-            (
-                "manager_silence_seconds",
-                "gauge",
-                "Time since the manager's last answer, in seconds; -1 before the first.",
-                now.silence.map_or(-1.0, |silence| silence.as_secs_f64()),
-            ),
-            (
-                "task_capacity",
-                "gauge",
-                "Tasks that may run at once.",
-                float(now.capacity as u64),
-            ),
-            (
-                "responses_undelivered",
-                "gauge",
-                "Answers on their way to the manager.",
-                float(now.undelivered as u64),
-            ),
-            (
-                "response_retries_total",
-                "counter",
-                "Failed attempts to deliver an answer.",
-                float(self.answers_retried.get()),
-            ),
-            (
-                "journal_bytes",
-                "gauge",
-                "Size of the journal of tasks in hand, in bytes.",
-                float(now.journal_bytes),
-            ),
-            (
-                "log_lines_lost_total",
-                "counter",
-                "Log lines that were dropped because nobody took them in time.",
-                float(self.log_lines_lost.get()),
-            ),
-            (
-                "log_bytes_lost_total",
-                "counter",
-                "Bytes of those lines.",
-                float(self.log_bytes_lost.get()),
-            ),
-        ] {
-            let name = format!("harness_delegate_{name}");
-            head(out, &name, kind, help)?;
-            writeln!(out, "{name} {value}")?;
-        }
-        Ok(())
-    }
-
-    fn write_tasks(&self, out: &mut String) -> fmt::Result {
-        let name = "harness_delegate_tasks_total";
-        head(out, name, "counter", "Tasks by their kind and how they ended.")?;
-        for kind in &self.kinds {
-            for (outcome, counter) in Outcome::ALL.iter().zip(&kind.by_outcome) {
-                let (kind, status, count) = (&kind.name, outcome.as_str(), counter.get());
-                writeln!(out, "{name}{{kind=\"{kind}\",status=\"{status}\"}} {count}")?;
+fn write(out: &mut String, family: &Family) -> fmt::Result {
+    let Family { name, help, .. } = family;
+    let kind = match family.series {
+        Series::Counter(_) => "counter",
+        Series::Gauge(_) => "gauge",
+        Series::Histogram(_) => "histogram",
+    };
+    writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}")?;
+    match &family.series {
+        Series::Counter(samples) | Series::Gauge(samples) => {
+            for Sample { labels, value } in samples {
+                out.push_str(name);
+                for (at, (label, text)) in labels.iter().enumerate() {
+                    write!(out, "{}{label}=\"{text}\"", if at == 0 { '{' } else { ',' })?;
+                }
+                let end = if labels.is_empty() { "" } else { "}" };
+                writeln!(out, "{end} {value}")?;
             }
+            Ok(())
         }
-        Ok(())
-    }
-
-    fn write_histogram(&self, out: &mut String) -> fmt::Result {
-        let name = "harness_delegate_task_duration_seconds";
-        head(out, name, "histogram", "Duration of tasks.")?;
-        let mut below = 0;
-        for (bound, bucket) in BUCKETS.iter().zip(&self.buckets) {
-            below += bucket.get();
-            writeln!(out, "{name}_bucket{{le=\"{bound}\"}} {below}")?;
+        Series::Histogram(values) => {
+            let mut below = 0;
+            for (bound, count) in values.bounds.iter().zip(&values.counts) {
+                below += count;
+                writeln!(out, "{name}_bucket{{le=\"{bound}\"}} {below}")?;
+            }
+            let (count, sum) = (values.count(), values.sum);
+            writeln!(out, "{name}_bucket{{le=\"+Inf\"}} {count}")?;
+            writeln!(out, "{name}_sum {sum}\n{name}_count {count}")
         }
-        let count = self.count.get();
-        writeln!(out, "{name}_bucket{{le=\"+Inf\"}} {count}")?;
-        let sum = Duration::from_micros(self.sum_micros.get()).as_secs_f64();
-        writeln!(out, "{name}_sum {sum}\n{name}_count {count}")
     }
-}
-
-fn head(out: &mut String, name: &str, kind: &str, help: &str) -> fmt::Result {
-    writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}")
-}
-
-fn flag(on: bool) -> f64 {
-    f64::from(u8::from(on))
-}
-
-/// Prometheus has one number type. Counters stay far below 2^53.
-#[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
-pub(super) fn float(n: u64) -> f64 {
-    n as f64
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use super::super::families::OFFICIAL;
     use super::*;
-    use crate::agent::events::{Event, Recorder as _};
+    use crate::agent::events::{Event, Outcome, Recorder as _};
     use crate::protocol::wire::CommandStatus;
 
     #[test]

@@ -91,7 +91,7 @@ pub(in crate::config) fn percent_encode(text: &str) -> String {
     encoded
 }
 
-fn percent_decode(text: &str) -> Option<String> {
+pub(super) fn percent_decode(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut at = 0;

@@ -1,3 +1,5 @@
+mod telemetry;
+
 use proptest::option::of;
 use proptest::prelude::*;
 
@@ -5,6 +7,7 @@ use super::*;
 use crate::config::secrets::{
     AwsIdentity, AwsSettings, EnvironmentSecrets, OwnSecret, SecretSettings, VaultLogin, VaultSettings,
 };
+use crate::config::telemetry::{MetricExport, Otlp, SampleRatio, Telemetry, TraceExport};
 use crate::config::{AccountId, ClientCertificate, Proxy, ProxyCredentials, ZeroTrust};
 
 fn minimal() -> Vec<(String, String)> {
@@ -364,6 +367,39 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn any_otlp()(
+        endpoint in "https?://[a-z]{1,9}(:[1-9][0-9]{3})?/([a-z]{1,5}/?)?",
+        protocol in prop::sample::select(vec![OtlpProtocol::HttpProtobuf, OtlpProtocol::HttpJson, OtlpProtocol::Grpc]),
+        // A header has no space at either end.
+        headers in prop::collection::btree_map("x-[a-z0-9!#$%&'*+.^_`|~-]{1,9}", "([!-~]([ -~]{0,9}[!-~])?)?", 0..3),
+        timeout in 1u32..,
+    ) -> Otlp {
+        Otlp {
+            endpoint: endpoint.parse().unwrap(),
+            protocol,
+            headers: headers.into_iter().map(|(name, value)| (name, Secret::new(value))).collect(),
+            timeout: Duration::from_millis(timeout.into()),
+        }
+    }
+}
+
+prop_compose! {
+    fn any_telemetry()(
+        traces in of((any_otlp(), 1u32.., 0u32..=1_000_000)),
+        metrics in of((any_otlp(), 1u32..)),
+        resource in prop::collection::btree_map("[^\u{0}]{1,9}", "[^\u{0}]{0,9}", 0..3),
+    ) -> Telemetry {
+        let millis = |millis: u32| Duration::from_millis(millis.into());
+        let off = traces.is_none() && metrics.is_none();
+        Telemetry {
+            traces: traces.map(|(to, delay, sampled)| TraceExport { to, delay: millis(delay), sampled: sampled.try_into().unwrap() }),
+            metrics: metrics.map(|(to, every)| MetricExport { to, every: millis(every) }),
+            resource: if off { BTreeMap::new() } else { resource },
+        }
+    }
+}
+
+prop_compose! {
     fn any_config()(
         base in ("[A-Za-z0-9_-]{1,22}", "[a-z0-9]([a-z0-9._-]{0,20}[a-z0-9])?", any::<[u8; 16]>(), of("/[a-z/]{1,20}")),
         urls in ("https?://[a-z]{1,9}(:[1-9][0-9]{3})?(/[a-z]{1,5})?", of("https?://[a-z]{1,9}/[a-z]{1,5}/")),
@@ -376,7 +412,7 @@ prop_compose! {
         zero_trust in of(("https://[a-z]{1,9}/", 0u64..100, 0u32..9, any::<bool>())),
         proxy in (of(any_proxy()), prop::collection::vec("[a-z.0-9/]{1,12}", 0..3)),
         confined in (of(1u32..), of(1u32..), of(1u32..), of("[a-z0-9:]{1,9}")),
-        secrets in any_secrets(),
+        elsewhere in (any_secrets(), any_telemetry()),
     ) -> DelegateConfig {
         let hex: String = base.2.iter().map(|b| format!("{b:02x}")).collect();
         let token = base.3.map_or_else(|| TokenSource::Inline(hex.parse().unwrap()), |p| TokenSource::File(p.into()));
@@ -405,7 +441,7 @@ prop_compose! {
         });
         config.proxy = proxy.0;
         config.no_proxy = proxy.1;
-        config.secrets = secrets;
+        (config.secrets, config.telemetry) = elsewhere;
         config.confinement = ConfinementSettings {
             max_processes: confined.0, max_memory_mib: confined.1, max_millicpus: confined.2, user: confined.3,
         };
