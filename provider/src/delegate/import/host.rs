@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use delegate_core::config::telemetry::Telemetry;
 use delegate_core::config::{DelegateConfig, Env};
 use delegate_core::install::host::{self, ServiceKind};
 use tokio_util::sync::CancellationToken;
@@ -57,7 +58,12 @@ pub(super) async fn complete(
         host.user.clone_from(&found.record.user);
         host.service = Some(service_name(found.record.service, machine.facts().service()).to_owned());
     }
-    let own: Vec<_> = config.to_env().into_iter().map(|(name, _)| name).collect();
+    // No argument exports telemetry: whoever installed it wrote those variables into `env`.
+    let of_arguments = DelegateConfig {
+        telemetry: Telemetry::default(),
+        ..config
+    };
+    let own: Vec<_> = of_arguments.to_env().into_iter().map(|(name, _)| name).collect();
     let extra: BTreeMap<_, _> = found
         .env
         .iter()
