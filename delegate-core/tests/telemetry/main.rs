@@ -12,7 +12,7 @@ mod program;
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use collector_double::{Answer, Call, CollectorDouble, spans_of, text};
@@ -164,6 +164,7 @@ async fn a_task_seen(protocol: OtlpProtocol) {
         assert_eq!(answer.end_time_unix_nano, task.end_time_unix_nano);
     }
     assert_eq!(t.lost().await, "0");
+    let text_of_metrics = t.agent.get("/api/metrics").await.1;
     t.drained().await;
     let calls = t.collector.calls();
     for call in &calls {
@@ -182,6 +183,13 @@ async fn a_task_seen(protocol: OtlpProtocol) {
         OtlpProtocol::Grpc => call.path.starts_with("/opentelemetry.proto.collector."),
         _ => call.path.starts_with("/v1/"),
     }));
+    let last = calls.iter().rfind(|call| !call.metrics.is_empty()).unwrap();
+    let exported: BTreeSet<&str> = last.metrics.iter().map(|metric| &*metric.name).collect();
+    let heads = text_of_metrics
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE "));
+    let served: BTreeSet<&str> = heads.map(|head| head.split(' ').next().unwrap()).collect();
+    assert_eq!(exported, served, "nothing is in one of them only");
     let tasks = "harness_delegate_tasks_total";
     let count = |labels: &[(&str, &str)]| number(&calls, tasks, labels);
     assert!((count(&[("kind", "AT_ONCE"), ("status", "success")]) - 1.0).abs() < f64::EPSILON);

@@ -40,7 +40,7 @@ const AUTHORIZATION: Either = (
 const CONTAINER_CREDENTIALS: &str = "http://169.254.170.2";
 
 /// Secrets of the delegate itself, which no prefix may make secrets of tasks.
-const OWN: [&str; 10] = [
+const OWN: [&str; 13] = [
     "DELEGATE_TOKEN",
     "HARNESS_DELEGATE_TOKEN",
     "HARNESS_PLATFORM_API_KEY",
@@ -49,6 +49,9 @@ const OWN: [&str; 10] = [
     "MANAGER_DELEGATE_TOKEN",
     "PROXY_PASSWORD",
     "AWS_SECRET_ACCESS_KEY",
+    "OTEL_EXPORTER_OTLP_HEADERS",
+    "OTEL_EXPORTER_OTLP_METRICS_HEADERS",
+    "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
     VAULT_TOKEN.0,
     VAULT_SECRET_ID.0,
 ];

@@ -172,6 +172,10 @@ fn secret_providers_are_checked_whole() {
             &[("DELEGATE_SECRETS_ENV_PREFIX", "DELEGATE_")],
             "would give DELEGATE_TOKEN to tasks",
         ),
+        (
+            &[("DELEGATE_SECRETS_ENV_PREFIX", "OTEL_EXPORTER_")],
+            "would give OTEL_EXPORTER_OTLP_HEADERS to tasks",
+        ),
         (&[vault], "DELEGATE_SECRETS_VAULT_URL needs a login"),
         (
             &[("DELEGATE_SECRETS_VAULT_TOKEN", "hunter2")],

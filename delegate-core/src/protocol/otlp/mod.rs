@@ -152,7 +152,12 @@ impl Collector {
         };
         let late = || Refused::now(format!("no answer within {} ms", self.to.timeout.as_millis()));
         let sent = timeout(self.to.timeout, sending).await;
-        sent.unwrap_or_else(|_| Err(late()))
+        let sent = sent.unwrap_or_else(|_| Err(late()));
+        let hint = mistaken_port(self.to.protocol, self.to.endpoint.port());
+        sent.map_err(|refused| Refused {
+            reason: refused.reason + hint.unwrap_or_default(),
+            ..refused
+        })
     }
 
     async fn post(&self, content_type: &'static str, body: Vec<u8>) -> Result<Bytes, Refused> {
@@ -230,6 +235,19 @@ fn rejected_in_json<T: Export>(answer: &[u8]) -> u64 {
     let number = &answer["partialSuccess"][T::REJECTED];
     let text = number.as_str().and_then(|text| text.parse().ok());
     text.or_else(|| number.as_u64()).unwrap_or_default()
+}
+
+/// What is to be said when an address has the usual port of another protocol: the most frequent mistake there is.
+fn mistaken_port(protocol: OtlpProtocol, port: Option<u16>) -> Option<&'static str> {
+    match (protocol, port) {
+        (OtlpProtocol::HttpProtobuf | OtlpProtocol::HttpJson, Some(4317)) => {
+            Some("; 4317 is mostly gRPC's port: write 4318, or set OTEL_EXPORTER_OTLP_PROTOCOL to grpc")
+        }
+        (OtlpProtocol::Grpc, Some(4318)) => Some(
+            "; 4318 is mostly the port for HTTP: write 4317, or set OTEL_EXPORTER_OTLP_PROTOCOL to http/protobuf",
+        ),
+        _ => None,
+    }
 }
 
 /// What a status means: the four that may be followed by another attempt are those of OTLP/HTTP's specification.

@@ -220,6 +220,41 @@ fn only_what_the_specification_says_is_tried_again() {
     }
 }
 
+#[tokio::test]
+async fn the_usual_port_of_another_protocol_is_pointed_out_when_it_fails() {
+    let said = async |protocol, address: &str| {
+        let to = Otlp {
+            endpoint: address.parse().unwrap(),
+            protocol,
+            headers: std::collections::BTreeMap::default(),
+            // Whatever is there: it does not answer before this.
+            timeout: Duration::ZERO,
+        };
+        let collector = Collector::new(to, Arc::new(Http::default()));
+        let refused = collector.send(&ExportTraces::default()).await.unwrap_err();
+        assert!(refused.again, "{refused}");
+        refused.reason
+    };
+    for (protocol, address, part) in [
+        (
+            OtlpProtocol::HttpProtobuf,
+            "http://127.0.0.1:4317/v1/traces",
+            "write 4318",
+        ),
+        (
+            OtlpProtocol::HttpJson,
+            "http://127.0.0.1:4317/v1/traces",
+            "PROTOCOL to grpc",
+        ),
+        (OtlpProtocol::Grpc, "http://127.0.0.1:4318", "write 4317"),
+    ] {
+        let reason = said(protocol, address).await;
+        assert!(reason.contains(part), "{reason}");
+    }
+    let reason = said(OtlpProtocol::Grpc, "http://127.0.0.1:4317").await;
+    assert!(!reason.contains("port"), "{reason}");
+}
+
 #[test]
 fn what_a_collector_did_not_take_is_read_in_all_its_forms() {
     for (answer, rejected) in [
