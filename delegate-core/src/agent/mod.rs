@@ -304,6 +304,7 @@ impl AgentBuilder {
         settings.confinement = surroundings::confinement(&config.confinement)
             .map_err(|reason| StartError::TaskUser { reason })?;
         settings.rules = sanitize_patterns(&config.working_dir);
+        settings.http = HttpSettings::from(&config);
         recovery::remove_leftovers(&settings.work_root);
         let spans = telemetry.as_ref().and_then(Telemetry::spans);
         let metrics = Arc::new(Metrics::new(registry.type_names(), recorder).with_spans(spans));

@@ -107,6 +107,15 @@ pub enum HttpError {
     },
 }
 
+/// Certificates of one conversation, on top of those of the settings.
+#[derive(Debug, Default)]
+pub struct OwnCertificates {
+    /// Authorities that are trusted besides.
+    pub authorities: Vec<CertificateDer<'static>>,
+    /// Who we say that we are: a chain and its key.
+    pub pair: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+}
+
 /// HTTP clients, made when first needed. Cheap to make; share one by `Arc`.
 #[derive(Debug, Default)]
 pub struct Http {
@@ -236,16 +245,26 @@ impl Http {
         if proxied && url.scheme() == "http" {
             return Err(HttpError::StreamThroughProxy);
         }
-        let mut tls = tls_config(&self.settings, url.scheme() == "https")?;
+        let own = OwnCertificates::default();
+        let mut tls = tls_config(&self.settings, url.scheme() == "https", own)?;
         tls.alpn_protocols = vec![b"h2".to_vec()];
         Ok(Client::builder()
             .tls_backend_preconfigured(tls)
             .http2_prior_knowledge())
     }
 
+    /// A client for one conversation with certificates of its own. It costs some 20 ms, and shares no connections.
+    ///
+    /// # Errors
+    /// When the settings, or the pair, cannot be used; see [`HttpError`].
+    pub fn with_certificates(&self, own: OwnCertificates) -> Result<Client, HttpError> {
+        self.finish(Client::builder().tls_backend_preconfigured(tls_config(&self.settings, true, own)?))
+    }
+
     fn build(&self, with_roots: bool) -> Result<Client, HttpError> {
+        let own = OwnCertificates::default();
         let builder = Client::builder()
-            .tls_backend_preconfigured(tls_config(&self.settings, with_roots)?)
+            .tls_backend_preconfigured(tls_config(&self.settings, with_roots, own)?)
             .pool_idle_timeout(POOL_IDLE_TIMEOUT)
             .pool_max_idle_per_host(POOL_MAX_IDLE);
         self.finish(builder)
@@ -297,7 +316,11 @@ fn proxy_of(proxy: &Proxy, no_proxy: &[String]) -> Result<reqwest::Proxy, HttpEr
     Ok(made.no_proxy(NoProxy::from_string(&no_proxy.join(","))))
 }
 
-fn tls_config(settings: &HttpSettings, with_roots: bool) -> Result<ClientConfig, HttpError> {
+fn tls_config(
+    settings: &HttpSettings,
+    with_roots: bool,
+    own: OwnCertificates,
+) -> Result<ClientConfig, HttpError> {
     let tls = |error: rustls::Error| HttpError::Tls {
         reason: error.to_string(),
     };
@@ -314,13 +337,17 @@ fn tls_config(settings: &HttpSettings, with_roots: bool) -> Result<ClientConfig,
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
     } else {
-        let roots = if with_roots {
+        let mut roots = if with_roots {
             roots(settings.ca_bundle_dir.as_deref())
         } else {
             RootCertStore::empty()
         };
+        roots.add_parsable_certificates(own.authorities);
         builder.with_root_certificates(roots)
     };
+    if let Some((chain, key)) = own.pair {
+        return builder.with_client_auth_cert(chain, key).map_err(tls);
+    }
     match settings.client_certificate.as_ref().filter(|_| with_roots) {
         None => Ok(builder.with_no_client_auth()),
         Some(pair) => {

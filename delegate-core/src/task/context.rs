@@ -1,14 +1,17 @@
 //! What a task kind gets to work with.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::{LogWriter, Secrets, TaskError, data};
+use super::{LogWriter, Secrets, TaskError, TaskOutput, data};
 use crate::process::{Command, Confinement, Environment, Limits};
+use crate::protocol::http::Http;
+use crate::protocol::wire::CommandStatus;
 
 /// One task, and everything that belongs to it.
 pub struct TaskContext {
@@ -35,12 +38,40 @@ pub struct TaskContext {
     pub confinement: Confinement,
     /// The shell of scripts that name none (`DELEGATE_SHELL`).
     pub shell: Option<PathBuf>,
+    /// HTTP clients with the delegate's proxy and authorities, and without its own client certificate, which is meant
+    /// for the manager.
+    pub http: Arc<Http>,
 }
 
 impl TaskContext {
     /// The data as a type; the error names the field that is wrong, and shows no value.
     pub fn data<T: DeserializeOwned>(&self) -> Result<T, TaskError> {
         data::read(&self.data)
+    }
+
+    /// Waits for something within the time of the task, counted from this call, and until the task is aborted; the error
+    /// is what to return then. For work that is not a child process, which has these bounds by itself.
+    pub async fn within_bounds<T>(&self, work: impl Future<Output = T>) -> Result<T, TaskOutput> {
+        let over = async {
+            match self.timeout {
+                Some(timeout) => {
+                    tokio::time::sleep(timeout).await;
+                    timeout
+                }
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            done = work => Ok(done),
+            () = self.cancel.cancelled() => {
+                Err(TaskOutput::not(CommandStatus::Aborted, "the task was aborted"))
+            }
+            timeout = over => Err(TaskOutput::not(
+                CommandStatus::Timeout,
+                format!("the task did not end within {timeout:?} and was ended"),
+            )),
+        }
     }
 
     /// A program to run for this task: in its directory, with its environment, limits, mark and masking. To be called

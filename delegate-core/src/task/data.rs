@@ -3,7 +3,29 @@
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::TaskError;
+use super::{Secrets, TaskError};
+use crate::Secret;
+
+/// The data of a kind: a type that is read, and what its shape cannot tell.
+pub trait TaskData: DeserializeOwned {
+    /// The secrets that the data spells out. They are masked before anything is said of the data.
+    fn secrets(&self) -> Vec<Secret> {
+        Vec::new()
+    }
+
+    /// Whether the values make sense. The error is [`TaskError::Data`], with the path of the field and without its
+    /// value. Nothing outside is looked at.
+    fn check(&self) -> Result<(), TaskError> {
+        Ok(())
+    }
+}
+
+/// What most kinds do to validate: reads the data, makes its secrets known, and checks it.
+pub fn validate<T: TaskData>(data: &Value, secrets: &Secrets) -> Result<(), TaskError> {
+    let data: T = read(data)?;
+    secrets.mask(data.secrets());
+    data.check()
+}
 
 /// Reads task data. Errors name the field and never show a value, which may be a secret.
 pub(super) fn read<T: DeserializeOwned>(data: &Value) -> Result<T, TaskError> {
@@ -16,8 +38,14 @@ pub(super) fn read<T: DeserializeOwned>(data: &Value) -> Result<T, TaskError> {
     })
 }
 
-/// serde says ``invalid type: string "hunter2", expected a map``; the value goes, its type stays.
+/// serde says ``invalid type: string "hunter2", expected a map``; the value goes, its type stays. And it says
+/// ``unknown variant `hunter2`, expected `GET` or `PUT` ``.
 fn without_value(message: &str) -> String {
+    if let Some(rest) = message.strip_prefix("unknown variant `")
+        && let Some((_, expected)) = rest.split_once("`, expected ")
+    {
+        return format!("unknown variant, expected {expected}");
+    }
     for kind in ["invalid type: ", "invalid value: "] {
         if let Some(rest) = message.strip_prefix(kind)
             && let Some((found, expected)) = rest.rsplit_once(", expected ")
@@ -43,6 +71,15 @@ mod tests {
     struct Data {
         #[serde(rename = "env")]
         _env: BTreeMap<String, String>,
+        #[serde(rename = "mode")]
+        _mode: Option<Mode>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Mode {
+        Fast,
+        Slow,
     }
 
     fn problem(data: &Value) -> String {
@@ -60,6 +97,10 @@ mod tests {
             "task data field `env`: invalid type: string, expected a map"
         );
         assert_eq!(problem(&json!({})), "task data field `data`: missing field `env`");
+        assert_eq!(
+            problem(&json!({"env": {}, "mode": "hunter2"})),
+            "task data field `mode`: unknown variant, expected `fast` or `slow`"
+        );
     }
 
     #[test]

@@ -48,6 +48,15 @@ pub enum TaskError {
 }
 
 impl TaskError {
+    /// The data has something wrong in the field of this path. `problem` reads well after the field's name, shows no
+    /// value and says what is expected.
+    pub fn data(path: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Data {
+            path: path.into(),
+            problem: problem.into(),
+        }
+    }
+
     /// For `map_err` of file operations: `action` reads well after "failed to".
     pub fn io(action: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let action = action.into();

@@ -3,12 +3,13 @@
 //! A kind is one file with a type that implements [`TaskKind`], one line in [`Registry::standard`], and one test. It
 //! gets a [`TaskContext`] and knows nothing of agents, managers or connections. [`Runner`] does for every kind what all
 //! of them need: a private directory, resolved secrets, masking of whatever leaves, and an answer in every case, a
-//! panic included.
+//! panic included. It asks the kind to validate the data before anything else happens.
 //!
 //! Three things are kept apart. A kind that ran returns a [`TaskOutput`], whether what it ran did well or not (`OK`). A
 //! delegate that cannot do its part returns a [`TaskError`] (`FAILED`). And [`TaskError::Elsewhere`] asks for another
 //! delegate (`RETRY_ON_OTHER_DELEGATE`).
 
+mod about;
 mod context;
 mod data;
 mod error;
@@ -20,10 +21,14 @@ mod request;
 mod runner;
 mod secrets;
 mod shell_script;
+mod span;
 
 use async_trait::async_trait;
+use serde_json::Value;
 
+pub use about::About;
 pub use context::TaskContext;
+pub use data::{TaskData, validate};
 pub use error::TaskError;
 pub use log::{Level, LogSink, LogWriter};
 pub use output::TaskOutput;
@@ -32,6 +37,7 @@ pub use request::StaticSecret;
 pub use runner::{Runner, Settings};
 pub use secrets::{NoProvider, SecretResolver, Secrets};
 pub use shell_script::ShellScript;
+pub use span::Span;
 
 use crate::process::Environment;
 
@@ -40,6 +46,18 @@ use crate::process::Environment;
 pub trait TaskKind: Send + Sync {
     /// The name managers use: upper-case words with underscores.
     fn type_name(&self) -> &'static str;
+
+    /// What it does, what it takes and what it returns: for `harness-delegate task kinds` and the reference.
+    fn about(&self) -> About {
+        About::nothing()
+    }
+
+    /// Says what is wrong with the data, beyond what needs a look outside: whether it can be read, and whether its
+    /// values make sense, with the path of the field. Secrets that the data spells out are made known to `secrets`.
+    /// Called before anything is done for a task, and by whoever wants to know beforehand. Usually [`validate`].
+    fn validate(&self, _data: &Value, _secrets: &Secrets) -> Result<(), TaskError> {
+        Ok(())
+    }
 
     /// Looks for what the kind needs on this machine, usually a program. An error says in a sentence what is missing;
     /// the kind is then not offered to managers.
@@ -57,7 +75,7 @@ pub trait TaskKind: Send + Sync {
         true
     }
 
-    /// Does it. Must end soon when `context.cancel` is cancelled or `context.timeout` is over, and say so in its
+    /// Does it, with data that was validated. Must end soon when `context.cancel` is cancelled or `context.timeout` is over, and say so in its
     /// status. May be dropped at any await.
     async fn run(&self, context: TaskContext) -> Result<TaskOutput, TaskError>;
 }

@@ -47,15 +47,21 @@ impl Registry {
         self.kinds.keys().copied().collect()
     }
 
+    /// The kinds that managers are told of, by their names.
+    pub fn offered(&self) -> impl Iterator<Item = (&'static str, &dyn TaskKind)> {
+        let kinds = self.kinds.iter().filter(|(_, kind)| kind.offered());
+        kinds.map(|(name, kind)| (*name, &**kind))
+    }
+
     /// The names of the kinds that find what they need on this machine, for `supportedTaskTypes`; and of the others,
     /// what is missing.
     pub fn check(&self, environment: &Environment) -> (Vec<String>, Vec<(String, String)>) {
         let mut offered = Vec::new();
         let mut missing = Vec::new();
-        for (name, kind) in self.kinds.iter().filter(|(_, kind)| kind.offered()) {
+        for (name, kind) in self.offered() {
             match kind.check(environment) {
-                Ok(()) => offered.push((*name).to_owned()),
-                Err(what) => missing.push(((*name).to_owned(), what)),
+                Ok(()) => offered.push(name.to_owned()),
+                Err(what) => missing.push((name.to_owned(), what)),
             }
         }
         (offered, missing)

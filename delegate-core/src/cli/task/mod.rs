@@ -4,13 +4,14 @@
 //! terminal go to stderr.
 
 mod follow;
+mod kinds;
 mod run;
 mod show;
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use super::api::{Access, run_verb};
+use crate::task::Span;
 
 /// Tasks of a manager.
 #[derive(clap::Subcommand)]
@@ -26,6 +27,8 @@ pub(super) enum Command {
     Logs(Logs),
     /// Abort a task.
     Abort(One),
+    /// List the kinds of tasks that a delegate of this program runs, and what this machine lacks for them.
+    Kinds(Kinds),
 }
 
 #[derive(clap::Args)]
@@ -43,11 +46,11 @@ pub(super) struct Run {
     #[arg(long = "selector", value_name = "S")]
     selectors: Vec<String>,
     /// Bound of the run, such as 30s, 5m or 1h.
-    #[arg(long, value_name = "D", value_parser = read_duration)]
-    timeout: Option<Duration>,
+    #[arg(long, value_name = "D")]
+    timeout: Option<Span>,
     /// Bound of the wait for a delegate; that of the run when absent.
-    #[arg(long, value_name = "D", value_parser = read_duration)]
-    queue_timeout: Option<Duration>,
+    #[arg(long, value_name = "D")]
+    queue_timeout: Option<Span>,
     #[command(flatten)]
     access: Access,
 }
@@ -98,6 +101,13 @@ pub(super) struct Logs {
     json: bool,
 }
 
+#[derive(clap::Args)]
+pub(super) struct Kinds {
+    /// Print JSON: also the schemas of data and result, and an example.
+    #[arg(long)]
+    json: bool,
+}
+
 /// Runs the verb.
 pub(super) fn run(command: Command) -> ExitCode {
     match command {
@@ -106,46 +116,6 @@ pub(super) fn run(command: Command) -> ExitCode {
         Command::Get(args) => run_verb(show::get(args)),
         Command::Logs(args) => run_verb(show::logs(args)),
         Command::Abort(args) => run_verb(show::abort(args)),
-    }
-}
-
-/// A number and its unit: ms, s, m, h or d; seconds without one.
-fn read_duration(text: &str) -> Result<Duration, String> {
-    let split = text
-        .find(|letter: char| !letter.is_ascii_digit())
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(split);
-    let number: u64 = number
-        .parse()
-        .map_err(|_| "give a number and a unit, such as 30s, 5m or 1h".to_owned())?;
-    let ms = match unit {
-        "ms" => 1,
-        "s" | "" => 1000,
-        "m" => 60 * 1000,
-        "h" => 60 * 60 * 1000,
-        "d" => 24 * 60 * 60 * 1000,
-        _ => return Err(format!("{unit:?} is not a unit; use ms, s, m, h or d")),
-    };
-    Ok(Duration::from_millis(number.saturating_mul(ms)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_read_as_people_write_them() {
-        for (text, ms) in [
-            ("250ms", 250),
-            ("30s", 30_000),
-            ("30", 30_000),
-            ("5m", 300_000),
-            ("1h", 3_600_000),
-        ] {
-            assert_eq!(read_duration(text), Ok(Duration::from_millis(ms)), "{text}");
-        }
-        for text in ["", "s", "5x", "-1s", "1.5s"] {
-            assert!(read_duration(text).is_err(), "{text}");
-        }
+        Command::Kinds(args) => run_verb(async move { kinds::list(&args) }),
     }
 }

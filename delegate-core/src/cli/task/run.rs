@@ -11,6 +11,7 @@ use super::Run;
 use super::follow::follow;
 use crate::cli::api::{Api, Failure, print_json, say, segment};
 use crate::protocol::api::{Aborting, SubmitTask, Submitted, TaskStatus, TaskView};
+use crate::task::Span;
 
 /// Exit code of a task that ran out of time: that of `timeout`.
 const TIMED_OUT: u8 = 124;
@@ -98,7 +99,7 @@ fn result(view: TaskView) -> Value {
 
 fn submission(args: &Run) -> Result<SubmitTask, Failure> {
     let ms =
-        |bound: Option<Duration>| bound.map(|bound| u64::try_from(bound.as_millis()).unwrap_or(u64::MAX));
+        |bound: Option<Span>| bound.map(|Span(bound)| u64::try_from(bound.as_millis()).unwrap_or(u64::MAX));
     let (kind, data) = match (&args.script, &args.kind) {
         (Some(_), Some(kind)) if kind != "SHELL_SCRIPT" => {
             return Err(Failure::Usage(format!(

@@ -17,6 +17,7 @@ use super::{
 use crate::Secret;
 use crate::process::mask::{Masker, Rules};
 use crate::process::{Confinement, Environment};
+use crate::protocol::http::{Http, HttpSettings};
 use crate::protocol::runner::{Request, RunnerTask};
 use crate::protocol::wire::{CommandStatus, ResponseCode, Task, TaskResponse};
 
@@ -48,10 +49,12 @@ pub struct Settings {
     pub own_secrets: Vec<Secret>,
     /// Patterns of the owner's own that are masked as well.
     pub rules: Rules,
+    /// How servers are reached. Its client certificate is not shown to those that tasks talk to.
+    pub http: HttpSettings,
 }
 
 impl Settings {
-    /// No shell set, no default timeout, no secret provider, no own secrets.
+    /// No shell set, no default timeout, no secret provider, no own secrets, no proxy.
     pub fn new(environment: Environment, work_root: impl Into<PathBuf>) -> Self {
         Self {
             environment,
@@ -63,6 +66,7 @@ impl Settings {
             resolver: Arc::new(NoProvider),
             own_secrets: Vec::new(),
             rules: Rules::default(),
+            http: HttpSettings::default(),
         }
     }
 }
@@ -72,12 +76,22 @@ impl Settings {
 pub struct Runner {
     registry: Registry,
     settings: Settings,
+    /// One for all tasks, so that they share connections and loaded certificates.
+    http: Arc<Http>,
 }
 
 impl Runner {
     /// Knows the kinds of `registry`.
     pub fn new(registry: Registry, settings: Settings) -> Self {
-        Self { registry, settings }
+        let http = Arc::new(Http::new(HttpSettings {
+            client_certificate: None,
+            ..settings.http.clone()
+        }));
+        Self {
+            registry,
+            settings,
+            http,
+        }
     }
 
     /// The kinds it knows.
@@ -214,6 +228,7 @@ impl Runner {
         sink: Arc<dyn LogSink>,
         secrets: &Secrets,
     ) -> Result<TaskOutput, TaskError> {
+        let data = validated(&kind, task_id, data, secrets).await?;
         let work_dir = if kind.needs_directory() {
             Some(self.work_dir().await?)
         } else {
@@ -234,16 +249,12 @@ impl Runner {
             environment: self.settings.environment.clone(),
             confinement: self.settings.confinement.clone(),
             shell: self.settings.shell.clone(),
+            http: Arc::clone(&self.http),
         };
         let name = kind.type_name();
         let running = AbortOnDropHandle::new(tokio::spawn(async move { kind.run(context).await }));
         let outcome = tokio::select! {
-            joined = running => joined.unwrap_or_else(|error| {
-                tracing::error!(task_id, %error, "task kind panicked");
-                Err(TaskError::Refused(format!(
-                    "task type {name} ended by a fault of the delegate; please report it with the delegate's log"
-                )))
-            }),
+            joined = running => joined.unwrap_or_else(|error| Err(panicked(name, task_id, &error))),
             status = self.hung(timeout, &cancel) => {
                 tracing::error!(task_id, "task kind does not come back; dropped");
                 Ok(TaskOutput::not(status, format!("task type {name} did not end when it had to, and was given up")))
@@ -298,6 +309,27 @@ impl Runner {
             .unwrap_or_else(|error| Err(std::io::Error::other(error)))
             .map_err(TaskError::io(action))
     }
+}
+
+/// The data, once the kind has nothing against it. In a task of its own, for it may panic.
+async fn validated(
+    kind: &Arc<dyn TaskKind>,
+    task_id: &str,
+    data: serde_json::Value,
+    secrets: &Secrets,
+) -> Result<serde_json::Value, TaskError> {
+    let name = kind.type_name();
+    let (kind, secrets) = (Arc::clone(kind), secrets.clone());
+    let validating = tokio::spawn(async move { kind.validate(&data, &secrets).map(|()| data) });
+    let joined = AbortOnDropHandle::new(validating).await;
+    joined.unwrap_or_else(|error| Err(panicked(name, task_id, &error)))
+}
+
+fn panicked(name: &str, task_id: &str, error: &tokio::task::JoinError) -> TaskError {
+    tracing::error!(task_id, %error, "task kind panicked");
+    TaskError::Refused(format!(
+        "task type {name} ended by a fault of the delegate; please report it with the delegate's log"
+    ))
 }
 
 /// Resolves the references in task data, within the time of the task and until it is aborted. The error is the task's

@@ -27,6 +27,17 @@ impl TaskKind for Puppet {
         "PUPPET"
     }
 
+    fn validate(&self, data: &serde_json::Value, secrets: &Secrets) -> Result<(), TaskError> {
+        match data.as_str() {
+            Some("panic early") => panic!("as told"),
+            Some("wrong") => {
+                secrets.mask([Secret::new("spelled out")]);
+                Err(TaskError::data("act", "is spelled out"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     async fn run(&self, context: TaskContext) -> Result<TaskOutput, TaskError> {
         let act: String = context.data()?;
         assert!(context.work_dir.is_dir());
@@ -119,11 +130,23 @@ async fn an_unknown_type_is_answered_with_what_is_known() {
 
 #[tokio::test]
 async fn a_kind_that_panics_is_answered() {
-    let response = act("panic").await;
+    for when in ["panic", "panic early"] {
+        let response = act(when).await;
+        assert_eq!(response.code, ResponseCode::Failed);
+        assert!(
+            !response.data.to_string().contains("as told"),
+            "what a panic says may be anything"
+        );
+    }
+}
+
+#[tokio::test]
+async fn data_that_is_wrong_is_refused_before_anything_is_done_and_its_own_secrets_are_masked() {
+    let response = act("wrong").await;
     assert_eq!(response.code, ResponseCode::Failed);
-    assert!(
-        !response.data.to_string().contains("as told"),
-        "what a panic says may be anything"
+    assert_eq!(
+        response.data["error_message"],
+        format!("task data field `act`: is {MASK}")
     );
 }
 

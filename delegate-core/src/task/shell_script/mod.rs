@@ -18,9 +18,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
-use super::{Level, TaskContext, TaskError, TaskKind, TaskOutput};
+use super::{About, Level, Secrets, TaskContext, TaskData, TaskError, TaskKind, TaskOutput, validate};
 use crate::Secret;
 use crate::process::{Exit, InvalidName, MARK, Reason, Status, User, is_valid_name};
 use crate::protocol::wire::CommandStatus;
@@ -29,15 +31,42 @@ use shell::Shell;
 /// The kind `SHELL_SCRIPT`.
 pub struct ShellScript;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Data {
+    /// What to run.
     script: String,
+    /// `bash`, `sh`, `pwsh`, or the path of a shell. Default: the delegate's `DELEGATE_SHELL`, else bash where it is there, else sh.
     shell: Option<String>,
+    /// Environment variables of the script.
     env: Option<BTreeMap<String, String>>,
+    /// Where the script starts. Default: an empty directory of the task's own, which goes with it.
     working_dir: Option<PathBuf>,
+    /// Variables of the script whose values are returned as output variables.
     output_vars: Option<Vec<String>>,
+    /// Environment variables of the script whose values are secret. Where `env` has the same name, this one counts.
     secrets: Option<BTreeMap<String, Secret>>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Fields {
+    /// The script's exit code; 128 + N when signal N ended it.
+    exit_code: i32,
+}
+
+impl TaskData for Data {
+    fn secrets(&self) -> Vec<Secret> {
+        self.secrets.iter().flat_map(BTreeMap::values).cloned().collect()
+    }
+
+    fn check(&self) -> Result<(), TaskError> {
+        let (no_env, no_secrets) = (BTreeMap::new(), BTreeMap::new());
+        let env = self.env.as_ref().unwrap_or(&no_env);
+        let secrets = self.secrets.as_ref().unwrap_or(&no_secrets);
+        check_names(env, self.output_vars.as_deref().unwrap_or_default(), secrets)?;
+        check_values(env, secrets)?;
+        self.shell.as_deref().map_or(Ok(()), shell::check_name)
+    }
 }
 
 #[async_trait]
@@ -46,14 +75,28 @@ impl TaskKind for ShellScript {
         "SHELL_SCRIPT"
     }
 
+    fn about(&self) -> About {
+        About::of::<Data, Fields>(
+            "Runs a script in bash, sh or any other shell of the delegate.",
+            "As safe as the script: the delegate runs it once a task, and never again by itself.",
+            json!({
+                "script": "helm list --namespace \"$NAMESPACE\" && RELEASES=$(helm list --short | wc -l)",
+                "env": {"NAMESPACE": "team-a"},
+                "secrets": {"TOKEN": "<+secrets.getValue(\"account.token\")>"},
+                "output_vars": ["RELEASES"],
+            }),
+        )
+    }
+
+    fn validate(&self, data: &Value, secrets: &Secrets) -> Result<(), TaskError> {
+        validate::<Data>(data, secrets)
+    }
+
     async fn run(&self, context: TaskContext) -> Result<TaskOutput, TaskError> {
         let data: Data = context.data()?;
         let env = data.env.unwrap_or_default();
         let output_vars = data.output_vars.unwrap_or_default();
         let secrets = data.secrets.unwrap_or_default();
-        context.secrets.mask(secrets.values().cloned());
-        check_names(&env, &output_vars, &secrets)?;
-        check_values(&env, &secrets)?;
 
         let shell = Shell::choose(
             data.shell.as_deref(),
@@ -104,7 +147,10 @@ impl TaskKind for ShellScript {
         } else {
             capture::read(&vars_file).await
         };
-        let mut output = outcome(exit, &context).field("exit_code", exit.code());
+        let fields = Fields {
+            exit_code: exit.code(),
+        };
+        let mut output = outcome(exit, &context).with_fields(&fields);
         match vars {
             Ok(vars) => {
                 for missing in output_vars.iter().filter(|name| !vars.contains_key(*name)) {
@@ -116,7 +162,7 @@ impl TaskKind for ShellScript {
                 output.output_vars = vars;
             }
             Err(problem) if output.status == CommandStatus::Success => {
-                output = TaskOutput::not(CommandStatus::Failure, problem).field("exit_code", exit.code());
+                output = TaskOutput::not(CommandStatus::Failure, problem).with_fields(&fields);
             }
             Err(problem) => context.log.line(Level::Error, &problem).await,
         }
@@ -162,10 +208,7 @@ fn check_names(
         } else {
             continue;
         };
-        return Err(TaskError::Data {
-            path: path.to_owned(),
-            problem,
-        });
+        return Err(TaskError::data(path, problem));
     }
     Ok(())
 }
@@ -177,10 +220,10 @@ fn check_values(env: &BTreeMap<String, String>, secrets: &BTreeMap<String, Secre
         .map(|(name, value)| ("secrets", name, value.expose()));
     match env.chain(secrets).find(|(_, _, value)| value.contains('\0')) {
         None => Ok(()),
-        Some((path, name, _)) => Err(TaskError::Data {
-            path: format!("{path}.{name}"),
-            problem: "contains a NUL character, which an environment variable cannot hold".to_owned(),
-        }),
+        Some((path, name, _)) => Err(TaskError::data(
+            format!("{path}.{name}"),
+            "contains a NUL character, which an environment variable cannot hold",
+        )),
     }
 }
 
@@ -193,10 +236,10 @@ fn check_working_dir(dir: &Path) -> Result<(), TaskError> {
     } else {
         "does not exist on this delegate"
     };
-    Err(TaskError::Data {
-        path: "working_dir".to_owned(),
-        problem: format!("{} {problem}", dir.display()),
-    })
+    Err(TaskError::data(
+        "working_dir",
+        format!("{} {problem}", dir.display()),
+    ))
 }
 
 /// For us alone, or for the user who is to read it.

@@ -15,6 +15,17 @@ pub(super) enum Family {
     PowerShell,
 }
 
+/// A name is one that we know how to call; anything else must be a path.
+pub(super) fn check_name(asked: &str) -> Result<(), TaskError> {
+    if Path::new(asked).components().count() != 1 || ["bash", "sh", "pwsh"].contains(&asked) {
+        return Ok(());
+    }
+    Err(TaskError::data(
+        "shell",
+        "must be bash, sh, pwsh, or the path of a shell",
+    ))
+}
+
 /// A shell that is there.
 pub(super) struct Shell {
     pub(super) program: PathBuf,
@@ -36,18 +47,6 @@ impl Shell {
                 None => (PathBuf::from("sh"), "a script that names no shell"),
             },
         };
-        let is_name = wanted.components().count() == 1;
-        if asked.is_some()
-            && is_name
-            && !["bash", "sh", "pwsh"]
-                .iter()
-                .any(|name| wanted.as_os_str() == *name)
-        {
-            return Err(TaskError::Data {
-                path: "shell".to_owned(),
-                problem: "must be bash, sh, pwsh, or the path of a shell".to_owned(),
-            });
-        }
         let Some(program) = environment.find_program(&wanted) else {
             return Err(TaskError::Refused(format!(
                 "shell `{}`, wanted by {by}, is not on this delegate; install it, or choose another one",
