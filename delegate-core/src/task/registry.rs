@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{ShellScript, StaticSecret, TaskKind};
+use super::{HttpRequest, ShellScript, StaticSecret, TaskKind};
 use crate::process::Environment;
 
 /// Task kinds by their type name.
@@ -20,7 +20,10 @@ impl Registry {
 
     /// Every kind of this program.
     pub fn standard() -> Self {
-        Self::empty().with(ShellScript).with(StaticSecret)
+        Self::empty()
+            .with(ShellScript)
+            .with(StaticSecret)
+            .with(HttpRequest)
     }
 
     /// Adds a kind, replacing one of the same name.

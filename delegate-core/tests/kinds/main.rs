@@ -1,0 +1,15 @@
+//! Task kinds, each through the same door as the agent's: against the real thing, and with data that is wrong.
+//!
+//! A module a kind. `bench` runs a task and keeps its log; `refused` is the table of wrong data that each kind has.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failure here is the test's"
+)]
+
+mod bench;
+mod every;
+mod http;
+mod shell_script;
