@@ -23,6 +23,7 @@ mod runner;
 mod secrets;
 mod shell_script;
 mod span;
+mod version;
 
 use async_trait::async_trait;
 use serde_json::Value;
@@ -40,6 +41,7 @@ pub use runner::{Runner, Settings};
 pub use secrets::{NoProvider, SecretResolver, Secrets};
 pub use shell_script::ShellScript;
 pub use span::Span;
+pub use version::NextVersion;
 
 use crate::process::Environment;
 

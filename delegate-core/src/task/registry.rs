@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{HttpRequest, ShellScript, StaticSecret, TaskKind};
+use super::{HttpRequest, NextVersion, ShellScript, StaticSecret, TaskKind};
 use crate::process::Environment;
 
 /// Task kinds by their type name.
@@ -24,6 +24,7 @@ impl Registry {
             .with(ShellScript)
             .with(StaticSecret)
             .with(HttpRequest)
+            .with(NextVersion)
     }
 
     /// Adds a kind, replacing one of the same name.

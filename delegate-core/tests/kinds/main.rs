@@ -13,3 +13,4 @@ mod bench;
 mod every;
 mod http;
 mod shell_script;
+mod version;
