@@ -4,10 +4,12 @@
 //! `examples` say; with it nothing is written, and a page that differs ends the run with status 1 and its name. A part of
 //! the provider without an example is an error of either.
 //!
-//! `pages` says which page holds what, `reference` renders a schema, `snippets` finds examples.
+//! `pages` says which page holds what, `reference` renders a schema of the provider, `kinds` what the delegate's task kinds say of
+//! themselves, `snippets` finds examples.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool for a terminal")]
 
+mod kinds;
 mod pages;
 mod reference;
 mod snippets;
@@ -18,6 +20,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use delegate_core::task::Registry;
 use harness_provider::HarnessProvider;
 use harness_provider::framework::catalog::Catalog;
 use snippets::Snippets;
@@ -59,7 +62,8 @@ fn run() -> Result<Vec<String>, Box<dyn Error>> {
         Some(other) => return Err(format!("unknown argument {other:?}").into()),
     };
     let snippets = Snippets::read(&root.join("examples"))?;
-    let wanted = pages::all(&Catalog::of(&HarnessProvider), &snippets)?;
+    let mut wanted = pages::all(&Catalog::of(&HarnessProvider), &snippets)?;
+    wanted.insert(kinds::PAGE.to_owned(), kinds::page(&Registry::standard())?);
     let docs = root.join("docs");
     let present = present(&docs)?;
     let mut differing = Vec::new();
@@ -88,7 +92,9 @@ fn run() -> Result<Vec<String>, Box<dyn Error>> {
 
 /// The pages that are there and are this program's, by their path below `docs`.
 fn present(docs: &Path) -> Result<BTreeMap<String, String>, Box<dyn Error>> {
-    let mut names = vec![pages::INDEX.to_owned(), pages::EXAMPLES.to_owned()];
+    let mut names = [pages::INDEX, pages::EXAMPLES, kinds::PAGE]
+        .map(str::to_owned)
+        .to_vec();
     for folder in FOLDERS {
         let Ok(entries) = fs::read_dir(docs.join(folder)) else {
             continue;

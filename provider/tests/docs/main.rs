@@ -10,6 +10,8 @@
 
 #[path = "../support/golden.rs"]
 mod golden;
+#[path = "../../examples/docs/kinds.rs"]
+mod kinds;
 #[path = "../../examples/docs/pages.rs"]
 mod pages;
 #[path = "../../examples/docs/reference.rs"]
@@ -18,6 +20,7 @@ mod reference;
 #[allow(dead_code, reason = "the program reads them from a folder")]
 mod snippets;
 
+use delegate_core::task::Registry;
 use golden::assert_golden;
 use harness_provider::framework::catalog::{Catalog, Content, Part};
 use harness_provider::framework::prelude::*;
@@ -120,6 +123,26 @@ fn every_page_is_as_it_was_reviewed() {
         .map(|(name, text)| format!("=== {name}\n{text}"))
         .collect();
     assert_golden("docs.md", &text);
+}
+
+#[test]
+fn the_fields_of_a_task_kind_are_shown_with_their_paths_types_and_meanings() {
+    let page = kinds::page(&Registry::standard()).expect("it can be shown");
+    for row in [
+        "## HTTP\n",
+        "| `url` | text, required | Address,",
+        "| `method` | `GET`, `HEAD`,",
+        "| `secret_headers` | secret texts by name |",
+        "| `retries.times` | integer, required |",
+        "| `expect.status` | list of integer or text |",
+        "| `from` | one of, required |",
+        "| `from.tags.login.password` | secret text, required |",
+        "| `scheme.semantic.bump` | `major`, `minor`, `patch`, `none`, `commits` |",
+        "| `exit_code` | integer | The script's exit code;",
+    ] {
+        assert!(page.contains(row), "{row}\n{page}");
+    }
+    assert_eq!(kinds::PAGE, "guides/task-kinds.md");
 }
 
 #[test]

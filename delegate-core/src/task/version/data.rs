@@ -106,7 +106,6 @@ pub(super) struct Semantic {
     pub(super) initial: Option<String>,
 }
 
-/// What grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Bump {
