@@ -292,6 +292,7 @@ impl AgentBuilder {
             warn!(kind = name, "this delegate does not offer the task kind: {what}");
         }
         let mut settings = Settings::new(environment, config.working_dir.join("tasks"));
+        settings.workspace = std::path::absolute(config.working_dir.join("workspace")).ok();
         settings.shell.clone_from(&config.shell);
         settings.default_timeout = Some(DEFAULT_TASK_TIMEOUT);
         if let Some(resolver) = resolver {

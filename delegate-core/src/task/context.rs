@@ -24,6 +24,9 @@ pub struct TaskContext {
     /// An empty directory that only this user can read. It is removed after the task. It does not exist for a kind that
     /// needs none.
     pub work_dir: PathBuf,
+    /// A folder that tasks share and that stays, where the delegate has one. It need not exist yet, and belongs to the
+    /// user of tasks.
+    pub workspace: Option<PathBuf>,
     /// How long the kind may run, from its start. `None`: without bound.
     pub timeout: Option<Duration>,
     /// Between asking a process to end and ending it.

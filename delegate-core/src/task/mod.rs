@@ -10,9 +10,12 @@
 //! delegate (`RETRY_ON_OTHER_DELEGATE`).
 
 mod about;
+mod allowance;
 mod context;
 mod data;
 mod error;
+mod files;
+mod git_clone;
 mod http_request;
 mod log;
 mod output;
@@ -24,6 +27,7 @@ mod secrets;
 mod shell_script;
 mod span;
 mod version;
+mod workspace;
 
 use async_trait::async_trait;
 use serde_json::Value;
@@ -32,6 +36,7 @@ pub use about::About;
 pub use context::TaskContext;
 pub use data::{TaskData, validate};
 pub use error::TaskError;
+pub use git_clone::GitClone;
 pub use http_request::HttpRequest;
 pub use log::{Level, LogSink, LogWriter};
 pub use output::TaskOutput;

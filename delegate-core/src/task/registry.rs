@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{HttpRequest, NextVersion, ShellScript, StaticSecret, TaskKind};
+use super::{GitClone, HttpRequest, NextVersion, ShellScript, StaticSecret, TaskKind};
 use crate::process::Environment;
 
 /// Task kinds by their type name.
@@ -25,6 +25,7 @@ impl Registry {
             .with(StaticSecret)
             .with(HttpRequest)
             .with(NextVersion)
+            .with(GitClone)
     }
 
     /// Adds a kind, replacing one of the same name.

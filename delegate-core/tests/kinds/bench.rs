@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// Bound of a task that hangs. Only a failing test takes it.
-const PATIENCE: Duration = Duration::from_mins(2);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 
 /// What every result has, besides the fields of its kind.
 const COMMON: [&str; 3] = ["command_execution_status", "error_message", "output_vars"];
@@ -94,17 +94,7 @@ impl Bench {
     /// Runs the task. Its result must be what the kind's description says of results.
     pub(crate) async fn run(self, data: Value) -> Outcome {
         let response = self.respond(data).await;
-        if response.code == ResponseCode::Ok {
-            let about = Registry::standard().get(self.kind).unwrap().about();
-            let mut fields = response.data.as_object().unwrap().clone();
-            fields.retain(|name, _| !COMMON.contains(&&**name));
-            let mut schema = about.result.to_value();
-            if response.data["command_execution_status"] != "SUCCESS" {
-                // It may have ended before it came to them.
-                schema.as_object_mut().unwrap().shift_remove("required");
-            }
-            conforms(&schema, &Value::Object(fields)).unwrap();
-        }
+        assert_described(self.kind, &response);
         let log = self.log.text();
         // Held until here.
         drop(self.dir);
@@ -157,6 +147,21 @@ impl Outcome {
     /// Everything that left the delegate, as one text.
     pub(crate) fn everything(&self) -> String {
         format!("{}{}", self.response.data, self.log)
+    }
+}
+
+/// That a result is what the kind's description says of results.
+pub(crate) fn assert_described(kind: &str, response: &TaskResponse) {
+    if response.code == ResponseCode::Ok {
+        let about = Registry::standard().get(kind).unwrap().about();
+        let mut fields = response.data.as_object().unwrap().clone();
+        fields.retain(|name, _| !COMMON.contains(&&**name));
+        let mut schema = about.result.to_value();
+        if response.data["command_execution_status"] != "SUCCESS" {
+            // It may have ended before it came to them.
+            schema.as_object_mut().unwrap().shift_remove("required");
+        }
+        conforms(&schema, &Value::Object(fields)).unwrap();
     }
 }
 

@@ -6,11 +6,16 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::print_stderr,
     reason = "a failure here is the test's"
 )]
 
 mod bench;
+mod delegate;
 mod every;
+mod git_clone;
+mod git_server;
 mod http;
 mod shell_script;
+mod sshd;
 mod version;

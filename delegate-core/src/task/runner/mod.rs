@@ -35,6 +35,8 @@ pub struct Settings {
     pub environment: Environment,
     /// Where each task gets a directory of its own; created when it is missing.
     pub work_root: PathBuf,
+    /// A folder that tasks share and that stays; outside of `work_root`. `None`: tasks keep nothing.
+    pub workspace: Option<PathBuf>,
     /// The shell of scripts that name none.
     pub shell: Option<PathBuf>,
     /// Between asking a process to end and ending it.
@@ -54,11 +56,12 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// No shell set, no default timeout, no secret provider, no own secrets, no proxy.
+    /// No workspace, no shell set, no default timeout, no secret provider, no own secrets, no proxy.
     pub fn new(environment: Environment, work_root: impl Into<PathBuf>) -> Self {
         Self {
             environment,
             work_root: work_root.into(),
+            workspace: None,
             shell: None,
             grace: DEFAULT_GRACE,
             default_timeout: None,
@@ -242,6 +245,7 @@ impl Runner {
                 .as_ref()
                 .map(|dir| dir.path().to_owned())
                 .unwrap_or_default(),
+            workspace: self.settings.workspace.clone(),
             timeout,
             grace: self.settings.grace,
             cancel: cancel.clone(),

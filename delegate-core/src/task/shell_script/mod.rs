@@ -22,9 +22,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::files::write_private;
 use super::{About, Level, Secrets, TaskContext, TaskData, TaskError, TaskKind, TaskOutput, validate};
 use crate::Secret;
-use crate::process::{Exit, InvalidName, MARK, Reason, Status, User, is_valid_name};
+use crate::process::{Exit, InvalidName, MARK, Reason, Status, is_valid_name};
 use crate::protocol::wire::CommandStatus;
 use shell::Shell;
 
@@ -240,29 +241,6 @@ fn check_working_dir(dir: &Path) -> Result<(), TaskError> {
         "working_dir",
         format!("{} {problem}", dir.display()),
     ))
-}
-
-/// For us alone, or for the user who is to read it.
-async fn write_private(path: &Path, text: &str, user: Option<&User>) -> Result<(), TaskError> {
-    use tokio::io::AsyncWriteExt;
-    let write = async {
-        let mut options = tokio::fs::OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        options.mode(0o600);
-        let mut file = options.open(path).await?;
-        file.write_all(text.as_bytes()).await?;
-        file.flush().await?;
-        #[cfg(unix)]
-        if let Some(user) = user {
-            let file = file.into_std().await;
-            std::os::unix::fs::fchown(&file, Some(user.uid), Some(user.gid))?;
-        }
-        Ok(())
-    };
-    write
-        .await
-        .map_err(TaskError::io(format!("write {}", path.display())))
 }
 
 #[cfg(test)]

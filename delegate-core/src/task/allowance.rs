@@ -1,0 +1,83 @@
+//! How long a kind with several steps has left.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::{TaskContext, TaskOutput};
+use crate::process::{Exit, Limits, Reason};
+use crate::protocol::wire::CommandStatus;
+
+/// The time of a task, from when its kind began, and its abort.
+pub(super) struct Allowance {
+    timeout: Option<Duration>,
+    end: Option<Instant>,
+    grace: Duration,
+    cancel: CancellationToken,
+}
+
+impl Allowance {
+    /// Begins to count.
+    pub(super) fn of(context: &TaskContext) -> Self {
+        Self {
+            timeout: context.timeout,
+            // A time that no clock reaches is none.
+            end: context
+                .timeout
+                .and_then(|timeout| Instant::now().checked_add(timeout)),
+            grace: context.grace,
+            cancel: context.cancel.clone(),
+        }
+    }
+
+    /// What is left for one more child process.
+    pub(super) fn limits(&self) -> Limits {
+        Limits {
+            timeout: self.end.map(|end| end.saturating_duration_since(Instant::now())),
+            grace: self.grace,
+        }
+    }
+
+    /// Waits for `work`, and drops it when the time is over or the task is aborted. The error is the outcome of the task;
+    /// `doing` reads well after "while".
+    pub(super) async fn within<T>(
+        &self,
+        doing: &str,
+        work: impl Future<Output = T>,
+    ) -> Result<T, TaskOutput> {
+        let over = async {
+            match self.end {
+                Some(end) => sleep_until(end).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            done = work => Ok(done),
+            () = self.cancel.cancelled() => Err(self.ended(CommandStatus::Aborted, doing)),
+            () = over => Err(self.ended(CommandStatus::Timeout, doing)),
+        }
+    }
+
+    /// The outcome of a task whose child was ended by us; none when it ended by itself.
+    pub(super) fn ended_child(&self, exit: &Exit, doing: &str) -> Option<TaskOutput> {
+        match exit.reason {
+            Reason::Exited => None,
+            Reason::TimedOut => Some(self.ended(CommandStatus::Timeout, doing)),
+            Reason::Aborted => Some(self.ended(CommandStatus::Aborted, doing)),
+        }
+    }
+
+    fn ended(&self, status: CommandStatus, doing: &str) -> TaskOutput {
+        let reason = match status {
+            CommandStatus::Aborted => format!("the task was aborted while {doing}"),
+            _ => format!(
+                "the task's time of {:?} was over while {doing}",
+                self.timeout.unwrap_or_default()
+            ),
+        };
+        TaskOutput::not(status, reason)
+    }
+}

@@ -1,0 +1,382 @@
+//! Running git: its settings, its progress in the log, and what its complaints mean.
+
+use std::collections::VecDeque;
+use std::path::Path;
+
+use async_trait::async_trait;
+
+use super::address::{Address, Further, Transport, scheme};
+use super::login::Login;
+use crate::process::{Command, Exit, Line, LineSink, Stream};
+use crate::protocol::wire::CommandStatus;
+use crate::task::allowance::Allowance;
+use crate::task::{Level, LogWriter, TaskContext, TaskError, TaskOutput};
+
+/// Settings that hold whatever a repository's own configuration says.
+const SETTINGS: [&str; 6] = [
+    // A repository's hooks are programs that nobody asked for.
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "advice.detachedHead=false",
+    "init.defaultBranch=main",
+    // Housekeeping belongs to the task, and ends with it.
+    "gc.autoDetach=false",
+    "submodule.recurse=false",
+];
+
+/// What makes files of Git LFS whole as they are checked out, in submodules too.
+const LFS_SETTINGS: [&str; 4] = [
+    "filter.lfs.process=git-lfs filter-process",
+    "filter.lfs.smudge=git-lfs smudge -- %f",
+    "filter.lfs.clean=git-lfs clean -- %f",
+    "filter.lfs.required=true",
+];
+
+/// Nothing of the machine's or a user's own configuration, nobody to ask, and messages in the language that is read.
+const SURROUNDINGS: [(&str, &str); 5] = [
+    ("GIT_CONFIG_NOSYSTEM", "1"),
+    ("GIT_CONFIG_GLOBAL", "/dev/null"),
+    ("GIT_TERMINAL_PROMPT", "0"),
+    ("LC_ALL", "C"),
+    ("LANGUAGE", "C"),
+];
+
+/// Most of an answer that is read: a server with thousands of branches whose names end alike.
+const MAX_ANSWER_BYTES: usize = 1024 * 1024;
+
+/// Last lines that are kept to say what went wrong: git's complaint is among its last.
+const KEPT_LINES: usize = 40;
+
+/// Longest of git's own words in an error.
+const MAX_QUOTE_CHARS: usize = 500;
+
+/// Why the work ends early.
+pub(super) enum Halt {
+    /// With this outcome.
+    Output(Box<TaskOutput>),
+    /// The delegate could not do its part.
+    Error(TaskError),
+}
+
+impl Halt {
+    /// The task failed, for this reason.
+    pub(super) fn failed(reason: impl Into<String>) -> Self {
+        TaskOutput::not(CommandStatus::Failure, reason).into()
+    }
+}
+
+impl From<TaskOutput> for Halt {
+    fn from(output: TaskOutput) -> Self {
+        Self::Output(Box::new(output))
+    }
+}
+
+impl From<TaskError> for Halt {
+    fn from(error: TaskError) -> Self {
+        Self::Error(error)
+    }
+}
+
+/// The git program, as one task runs it.
+pub(super) struct Git<'t> {
+    context: &'t TaskContext,
+    allowance: &'t Allowance,
+    address: &'t Address,
+    /// The value of `GIT_ALLOW_PROTOCOL`: submodules are held to it, too.
+    transports: String,
+    login: Login,
+    lfs: bool,
+}
+
+impl<'t> Git<'t> {
+    pub(super) fn new(
+        context: &'t TaskContext,
+        allowance: &'t Allowance,
+        address: &'t Address,
+        further: &[Further],
+        login: Login,
+        lfs: bool,
+    ) -> Self {
+        let transports: Vec<&str> = [Transport::Https, Transport::Ssh]
+            .into_iter()
+            .chain(further.iter().copied().map(Transport::Further))
+            .map(scheme)
+            .collect();
+        Self {
+            context,
+            allowance,
+            address,
+            transports: transports.join(":"),
+            login,
+            lfs,
+        }
+    }
+
+    /// Runs it in the task's own directory and returns what it prints; nothing goes to the log. `doing` reads well after
+    /// "while" and "failed".
+    pub(super) async fn ask(&self, args: &[&str], doing: &str) -> Result<String, Halt> {
+        match self.try_ask(None, args, doing).await? {
+            Ok(answer) => Ok(answer),
+            Err(complaint) => Err(self.failure(doing, &complaint)),
+        }
+    }
+
+    /// Runs it in a folder and returns what it prints, or what it complains of.
+    pub(super) async fn try_ask(
+        &self,
+        folder: Option<&Path>,
+        args: &[&str],
+        doing: &str,
+    ) -> Result<Result<String, String>, Halt> {
+        let captured = self
+            .command(folder, args)
+            .capture(&self.context.cancel, MAX_ANSWER_BYTES)
+            .await
+            .map_err(TaskError::from)?;
+        if let Some(output) = self.allowance.ended_child(&captured.exit, doing) {
+            return Err(output.into());
+        }
+        if captured.exit.success() {
+            return Ok(Ok(String::from_utf8_lossy(&captured.stdout).into_owned()));
+        }
+        let complaint = String::from_utf8_lossy(&captured.stderr);
+        let complaint = complaint.trim();
+        Ok(Err(if complaint.is_empty() {
+            format!("git ended with {}", captured.exit.code())
+        } else {
+            complaint.to_owned()
+        }))
+    }
+
+    /// Runs it in a folder, its progress in the log.
+    pub(super) async fn run(&self, folder: &Path, args: &[&str], doing: &str) -> Result<(), Halt> {
+        match self.try_run(folder, args, doing).await? {
+            Ok(()) => Ok(()),
+            Err(complaint) => Err(self.failure(doing, &complaint)),
+        }
+    }
+
+    /// The same, and what it complains of is for the caller to judge.
+    pub(super) async fn try_run(
+        &self,
+        folder: &Path,
+        args: &[&str],
+        doing: &str,
+    ) -> Result<Result<(), String>, Halt> {
+        let mut progress = Progress::new(self.context.log.clone());
+        let exit: Exit = self
+            .command(Some(folder), args)
+            .run(&self.context.cancel, &mut progress)
+            .await
+            .map_err(TaskError::from)?;
+        if let Some(output) = self.allowance.ended_child(&exit, doing) {
+            return Err(output.into());
+        }
+        if exit.success() {
+            return Ok(Ok(()));
+        }
+        let complaint = progress.complaint();
+        Ok(Err(if complaint.is_empty() {
+            format!("git ended with {}", exit.code())
+        } else {
+            complaint
+        }))
+    }
+
+    fn command(&self, folder: Option<&Path>, args: &[&str]) -> Command {
+        let lfs: &[&str] = if self.lfs { &LFS_SETTINGS } else { &[] };
+        let settings = SETTINGS
+            .iter()
+            .chain(lfs)
+            .copied()
+            .chain(self.login.settings.iter().map(String::as_str));
+        let mut command = self
+            .context
+            .command("git")
+            .limits(self.allowance.limits())
+            .env("HOME", &self.context.work_dir)
+            .env("XDG_CONFIG_HOME", &self.context.work_dir);
+        for (name, value) in SURROUNDINGS {
+            command = command.env(name, value);
+        }
+        for (name, value) in &self.login.variables {
+            command = command.env(name, value);
+        }
+        command = command.env("GIT_ALLOW_PROTOCOL", &self.transports);
+        if let Some(folder) = folder {
+            command = command.current_dir(folder);
+            if let Some(parent) = folder.parent() {
+                // A folder that is no repository does not become part of the one around it.
+                command = command.env("GIT_CEILING_DIRECTORIES", parent);
+            }
+        }
+        for setting in settings {
+            command = command.arg("-c").arg(setting);
+        }
+        command.args(args.iter().copied())
+    }
+
+    /// The outcome when git says no: what was tried, what it said, what to do.
+    pub(super) fn failure(&self, doing: &str, complaint: &str) -> Halt {
+        let quote = quote(complaint);
+        let address = self.address.as_str();
+        Halt::failed(match remedy(complaint) {
+            Some(remedy) => format!("{doing} of {address} failed: {quote}; {remedy}"),
+            None => format!("{doing} of {address} failed: {quote}"),
+        })
+    }
+}
+
+/// The line that says what went wrong, which is not always the last: after what ssh complains of, git adds that it could
+/// not read.
+fn quote(complaint: &str) -> String {
+    let lines: Vec<&str> = complaint
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
+    let said = match lines
+        .iter()
+        .position(|line| line.starts_with("fatal:") || line.starts_with("error:"))
+    {
+        Some(at) if at > 0 && lines[at].contains("Could not read from remote repository") => lines[at - 1],
+        Some(at) => lines[at],
+        None => lines.last().copied().unwrap_or_default(),
+    };
+    said.chars().take(MAX_QUOTE_CHARS).collect()
+}
+
+/// What to do about what git, ssh or curl complain of.
+fn remedy(complaint: &str) -> Option<&'static str> {
+    let has = |words: &[&str]| words.iter().any(|word| complaint.contains(word));
+    Some(
+        if has(&["Host key verification failed", "REMOTE HOST IDENTIFICATION"]) {
+            "the host's key is not, or not as it is, in credentials.ssh.known_hosts; compare it with the one its owner tells, then add it"
+        } else if has(&["Permission denied (publickey", "incorrect passphrase", "Load key"]) {
+            "the server did not take the key; check credentials.ssh.key and its passphrase, the user in the URL, and that the key may read the repository"
+        } else if has(&[
+            "terminal prompts disabled",
+            "could not read Username",
+            "could not read Password",
+        ]) {
+            "the server asks for a login; give credentials.https"
+        } else if has(&["Authentication failed", "error: 401", "error: 403"]) {
+            "the server refused the login; check credentials.https.user and credentials.https.password, and that this user may read the repository"
+        } else if has(&[
+            "Could not resolve host",
+            "Could not resolve hostname",
+            "Name or service not known",
+        ]) {
+            "this delegate cannot resolve the host; check the URL, DNS and the proxy"
+        } else if has(&["certificate problem", "certificate verif", "SSL certificate"]) {
+            "the delegate does not trust the server's certificate; put its authority into HARNESS_CERTS_DIR"
+        } else if has(&[
+            "Failed to connect",
+            "Connection refused",
+            "Connection timed out",
+            "No route to host",
+        ]) {
+            "this delegate does not reach the server; check the URL, the network and the proxy"
+        } else if has(&[
+            "not found",
+            "does not appear to be a git repository",
+            "does not exist",
+        ]) {
+            "there is no such repository, or the login may not see it; check `url` and `credentials`"
+        } else if has(&["dubious ownership"]) {
+            "the folder belongs to another user; choose another `directory`, or change its owner to the user of the delegate's tasks"
+        } else if has(&[".lock': File exists", ".lock: File exists"]) {
+            "another git works in the folder, or one was killed there; when none does, remove that file and run the task again"
+        } else if has(&["No space left on device"]) {
+            "make room on the delegate's disk, or give a `depth`"
+        } else if has(&["Permission denied", "Read-only file system"]) {
+            "the user of the delegate's tasks may not write there; choose another `directory`"
+        } else if has(&["fatal: transport '"]) {
+            "a submodule uses a transport that is used only on request; name it in `protocols`"
+        } else {
+            return None;
+        },
+    )
+}
+
+/// Passes git's progress on: of each line that git draws again and again, its last state.
+struct Progress {
+    log: LogWriter,
+    kept: VecDeque<String>,
+}
+
+impl Progress {
+    fn new(log: LogWriter) -> Self {
+        Self {
+            log,
+            kept: VecDeque::new(),
+        }
+    }
+
+    fn complaint(self) -> String {
+        Vec::from(self.kept).join("\n")
+    }
+}
+
+#[async_trait]
+impl LineSink for Progress {
+    async fn write(&mut self, lines: Vec<Line>) {
+        for line in lines {
+            let text = last_state(&line.text);
+            if text.is_empty() {
+                continue;
+            }
+            let level = if text.starts_with("fatal:") || text.starts_with("error:") {
+                Level::Error
+            } else if text.starts_with("warning:") {
+                Level::Warn
+            } else {
+                Level::Info
+            };
+            self.log.line(level, text).await;
+            if line.stream == Stream::Stderr {
+                if self.kept.len() == KEPT_LINES {
+                    self.kept.pop_front();
+                }
+                self.kept.push_back(text.to_owned());
+            }
+        }
+    }
+}
+
+/// A line is drawn again after a carriage return; spaces or an escape at its end erase what was longer before.
+fn last_state(line: &str) -> &str {
+    line.trim_end_matches("\u{1b}[K")
+        .trim_end()
+        .rsplit('\r')
+        .next()
+        .unwrap_or_default()
+        .trim_end()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_line_that_is_drawn_again_its_last_state_is_shown() {
+        let line = "Receiving objects:  50% (1/2)\rReceiving objects: 100% (2/2)\rReceiving objects: 100% (2/2), done.";
+        assert_eq!(last_state(line), "Receiving objects: 100% (2/2), done.");
+        assert_eq!(
+            last_state("remote: Counting objects: 1\u{1b}[K"),
+            "remote: Counting objects: 1"
+        );
+        assert_eq!(last_state("a\rb        \r"), "b");
+        assert_eq!(last_state(""), "");
+    }
+
+    #[test]
+    fn the_complaint_is_found_among_what_is_said_around_it() {
+        let said = "remote: denied\nfatal: Authentication failed for 'https://host/x'\nhint: more";
+        assert_eq!(quote(said), "fatal: Authentication failed for 'https://host/x'");
+        assert!(remedy(said).unwrap().contains("credentials.https.password"));
+        assert_eq!(quote("one\ntwo\n"), "two");
+        let said = "Host key verification failed.\r\nfatal: Could not read from remote repository.\n\nPlease make sure";
+        assert_eq!(quote(said), "Host key verification failed.");
+    }
+}
