@@ -26,6 +26,8 @@ mod runner;
 mod secrets;
 mod shell_script;
 mod span;
+#[cfg(feature = "sql")]
+mod sql;
 mod version;
 mod workspace;
 
@@ -46,6 +48,8 @@ pub use runner::{Runner, Settings};
 pub use secrets::{NoProvider, SecretResolver, Secrets};
 pub use shell_script::ShellScript;
 pub use span::Span;
+#[cfg(feature = "sql")]
+pub use sql::Sql;
 pub use version::NextVersion;
 
 use crate::process::Environment;

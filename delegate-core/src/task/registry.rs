@@ -20,12 +20,15 @@ impl Registry {
 
     /// Every kind of this program.
     pub fn standard() -> Self {
-        Self::empty()
+        let standard = Self::empty()
             .with(ShellScript)
             .with(StaticSecret)
             .with(HttpRequest)
             .with(NextVersion)
-            .with(GitClone)
+            .with(GitClone);
+        #[cfg(feature = "sql")]
+        let standard = standard.with(super::Sql);
+        standard
     }
 
     /// Adds a kind, replacing one of the same name.

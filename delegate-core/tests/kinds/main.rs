@@ -11,11 +11,14 @@
 )]
 
 mod bench;
+#[path = "../support/postgres.rs"]
+mod cluster;
 mod delegate;
 mod every;
 mod git_clone;
 mod git_server;
 mod http;
 mod shell_script;
+mod sql;
 mod sshd;
 mod version;

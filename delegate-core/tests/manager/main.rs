@@ -9,6 +9,8 @@
 )]
 
 mod agents;
+#[path = "../support/postgres.rs"]
+mod cluster;
 mod command_line;
 mod durability;
 mod fixture;
