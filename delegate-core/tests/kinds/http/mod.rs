@@ -11,7 +11,7 @@ use axum::Router;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get};
-use delegate_core::config::{Proxy, ProxyScheme};
+use delegate_core::config::{ClientCertificate, Proxy, ProxyScheme};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
@@ -323,7 +323,20 @@ async fn a_server_of_an_own_authority_is_trusted_and_shown_the_certificate_of_th
         "an unknown authority: {}",
         outcome.error()
     );
-    http(json!({"url": url, "tls": {"ca": ca.pem()}})).await.failed();
+    // The certificate of the delegate itself, which these clients would be known by, is for its manager.
+    let dir = tempfile::tempdir().unwrap();
+    let pair = ClientCertificate {
+        certificate: dir.path().join("certificate"),
+        key: dir.path().join("key"),
+    };
+    std::fs::write(&pair.certificate, &certificate).unwrap();
+    std::fs::write(&pair.key, &key).unwrap();
+    let mut bench = Bench::of("HTTP");
+    bench.settings.http.client_certificate = Some(pair);
+    bench
+        .run(json!({"url": url, "tls": {"ca": ca.pem()}}))
+        .await
+        .failed();
     let outcome = http(json!({"url": url, "tls": {"certificate": certificate, "key": other_key}})).await;
     let error = outcome.error();
     assert!(

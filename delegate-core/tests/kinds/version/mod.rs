@@ -9,9 +9,11 @@ use axum::Router;
 use axum::extract::Request;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse as _;
+use delegate_core::process::User;
+use delegate_core::protocol::wire::ResponseCode;
 use serde_json::{Value, json};
 
-use crate::bench::{Outcome, run};
+use crate::bench::{Bench, Outcome, run};
 use repository::Repository;
 
 /// Whether there is git. Without it a test has no ground.
@@ -335,4 +337,32 @@ async fn a_folder_that_is_no_repository_is_said_in_git_s_words() {
         error.contains("git could not list the tags") && error.contains("repository"),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn a_delegate_does_not_touch_files_in_the_place_of_its_task_user() {
+    use std::os::unix::fs::MetadataExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("VERSION");
+    std::fs::write(&file, "1.0.0").unwrap();
+    let owner = std::fs::metadata(&file).unwrap();
+    for data in [
+        json!({"from": {"file": {"path": file}}, "scheme": {"semantic": {}}}),
+        json!({"from": {"value": "1.0.0"}, "scheme": {"semantic": {}}, "write": {"file": file}}),
+    ] {
+        let mut bench = Bench::of("VERSION");
+        bench.settings.confinement.user = Some(User {
+            uid: owner.uid(),
+            gid: owner.gid(),
+            name: "tasks".to_owned(),
+        });
+        let outcome = bench.run(data).await;
+        assert_eq!(outcome.response.code, ResponseCode::Failed);
+        assert!(
+            outcome.error().contains("DELEGATE_TASK_USER"),
+            "{}",
+            outcome.error()
+        );
+    }
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "1.0.0");
 }

@@ -54,6 +54,10 @@ impl Repository {
             .current_dir(folder)
             .env("HOME", self.dir.path())
             .env("GIT_CONFIG_NOSYSTEM", "1")
+            // Set where the tests run from a hook of git.
+            .env_remove("GIT_DIR")
+            .env_remove("GIT_WORK_TREE")
+            .env_remove("GIT_INDEX_FILE")
             .output()
             .unwrap();
         assert!(
