@@ -118,7 +118,7 @@ impl Expect {
     fn judge_body(&self, answer: &Answer, unmet: &mut Vec<String>) {
         for (pointer, wanted) in self.json.iter().flatten() {
             match at(answer, pointer) {
-                Ok(value) if value == wanted => {}
+                Ok(value) if same(value, wanted) => {}
                 Ok(value) => unmet.push(format!(
                     "the value at {pointer:?} is {}, expected {}",
                     cut(&value.to_string(), SHOWN),
@@ -156,6 +156,23 @@ fn at<'a>(answer: &'a Answer, pointer: &str) -> Result<&'a Value, String> {
     let json = answer.json().map_err(str::to_owned)?;
     json.pointer(pointer)
         .ok_or_else(|| format!("there is nothing at {pointer:?} of the body"))
+}
+
+/// Whether two values are the same to JSON, to which 1 and 1.0 are one number.
+fn same(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Number(one), Value::Number(other)) if one.is_f64() != other.is_f64() => {
+            one.as_f64() == other.as_f64()
+        }
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| same(one, other))
+        }
+        (Value::Object(one), Value::Object(other)) => {
+            let there = |(name, one)| other.get(name).is_some_and(|other| same(one, other));
+            one.len() == other.len() && one.iter().all(there)
+        }
+        _ => one == other,
+    }
 }
 
 impl StatusRange {
@@ -243,7 +260,31 @@ impl JsonSchema for StatusRange {
 
 #[cfg(test)]
 mod tests {
-    use super::StatusRange;
+    use serde_json::{Value, json};
+
+    use super::{StatusRange, same};
+
+    #[test]
+    fn values_are_compared_as_json_has_them() {
+        let alike: [(Value, Value); 3] = [
+            (json!(1), json!(1.0)),
+            (json!([{"a": 2.0, "b": null}]), json!([{"b": null, "a": 2}])),
+            (json!(u64::MAX), json!(u64::MAX)),
+        ];
+        for (one, other) in alike {
+            assert!(same(&one, &other) && same(&other, &one), "{one} {other}");
+        }
+        let unlike: [(Value, Value); 5] = [
+            (json!(u64::MAX), json!(u64::MAX - 1)),
+            (json!(1), json!("1")),
+            (json!([1]), json!([1, 2])),
+            (json!({"a": 1}), json!({"a": 1, "b": 1})),
+            (json!({"a": null}), json!({"b": null})),
+        ];
+        for (one, other) in unlike {
+            assert!(!same(&one, &other) && !same(&other, &one), "{one} {other}");
+        }
+    }
 
     #[test]
     fn a_status_is_read_as_it_is_written_and_shown() {
