@@ -20,7 +20,7 @@ use super::session::{Session, drain};
 const STEPS_BETWEEN_LOOKS: i32 = 10_000;
 
 /// How long SQLite itself waits for others; while it does, it does not look whether it is to end.
-const BUSY_WAIT: Duration = Duration::from_millis(250);
+const BUSY_WAIT: Duration = Duration::from_secs(5);
 
 /// Others have it locked: SQLITE_BUSY, and its kinds.
 const BUSY_CODES: [&str; 4] = ["5", "261", "517", "773"];
@@ -57,7 +57,7 @@ impl SqliteSession {
         let interrupter = Interrupter(Arc::clone(&ended));
         let mut session = Self { connection, ended };
         // A file that is none is found out by the first look into it.
-        session.plain("SELECT count(*) FROM sqlite_schema").await?;
+        session.patiently("SELECT count(*) FROM sqlite_schema").await?;
         Ok((session, interrupter))
     }
 
