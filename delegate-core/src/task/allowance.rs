@@ -3,9 +3,10 @@
 use std::future::Future;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::bounds::{bounded, end_of};
 use super::{TaskContext, TaskOutput};
 use crate::process::{Exit, Limits, Reason};
 use crate::protocol::wire::CommandStatus;
@@ -23,10 +24,7 @@ impl Allowance {
     pub(super) fn of(context: &TaskContext) -> Self {
         Self {
             timeout: context.timeout,
-            // A time that no clock reaches is none.
-            end: context
-                .timeout
-                .and_then(|timeout| Instant::now().checked_add(timeout)),
+            end: end_of(context.timeout),
             grace: context.grace,
             cancel: context.cancel.clone(),
         }
@@ -47,18 +45,8 @@ impl Allowance {
         doing: &str,
         work: impl Future<Output = T>,
     ) -> Result<T, TaskOutput> {
-        let over = async {
-            match self.end {
-                Some(end) => sleep_until(end).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            biased;
-            done = work => Ok(done),
-            () = self.cancel.cancelled() => Err(self.ended(CommandStatus::Aborted, doing)),
-            () = over => Err(self.ended(CommandStatus::Timeout, doing)),
-        }
+        let waited = bounded(work, self.end, &self.cancel).await;
+        waited.map_err(|status| self.ended(status, doing))
     }
 
     /// The outcome of a task whose child was ended by us; none when it ended by itself.

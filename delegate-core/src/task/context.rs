@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use super::bounds::{bounded, end_of};
 use super::{LogWriter, Secrets, TaskError, TaskOutput, data};
 use crate::process::{Command, Confinement, Environment, Limits};
 use crate::protocol::http::Http;
@@ -55,26 +56,17 @@ impl TaskContext {
     /// Waits for something within the time of the task, counted from this call, and until the task is aborted; the error
     /// is what to return then. For work that is not a child process, which has these bounds by itself.
     pub async fn within_bounds<T>(&self, work: impl Future<Output = T>) -> Result<T, TaskOutput> {
-        let over = async {
-            match self.timeout {
-                Some(timeout) => {
-                    tokio::time::sleep(timeout).await;
-                    timeout
-                }
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            biased;
-            done = work => Ok(done),
-            () = self.cancel.cancelled() => {
-                Err(TaskOutput::not(CommandStatus::Aborted, "the task was aborted"))
-            }
-            timeout = over => Err(TaskOutput::not(
-                CommandStatus::Timeout,
-                format!("the task did not end within {timeout:?} and was ended"),
-            )),
-        }
+        let waited = bounded(work, end_of(self.timeout), &self.cancel).await;
+        waited.map_err(|status| {
+            let reason = match status {
+                CommandStatus::Aborted => "the task was aborted".to_owned(),
+                _ => format!(
+                    "the task did not end within {:?} and was ended",
+                    self.timeout.unwrap_or_default()
+                ),
+            };
+            TaskOutput::not(status, reason)
+        })
     }
 
     /// A program to run for this task: in its directory, with its environment, limits, mark and masking. To be called

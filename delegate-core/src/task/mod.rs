@@ -11,6 +11,7 @@
 
 mod about;
 mod allowance;
+mod bounds;
 mod context;
 mod data;
 mod error;

@@ -9,6 +9,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::bounds::{bounded, end_of};
 use super::request::MadeSecrets;
 use super::{
     LogSink, LogWriter, NoProvider, Registry, SecretResolver, Secrets, TaskContext, TaskError, TaskKind,
@@ -344,24 +345,18 @@ async fn resolve(
     timeout: Option<Duration>,
     cancel: &CancellationToken,
 ) -> Result<(), Result<TaskOutput, TaskError>> {
-    let over = async {
-        match timeout {
-            Some(timeout) => sleep(timeout).await,
-            None => std::future::pending().await,
-        }
+    let status = match bounded(secrets.resolve(data), end_of(timeout), cancel).await {
+        Ok(resolved) => return resolved.map_err(Err),
+        Err(status) => status,
     };
-    let ended = |status, how| {
-        Ok(TaskOutput::not(
-            status,
-            format!("{how} while its secrets were fetched"),
-        ))
+    let how = match status {
+        CommandStatus::Aborted => "the task was aborted",
+        _ => "the task ran out of time",
     };
-    tokio::select! {
-        biased;
-        resolved = secrets.resolve(data) => resolved.map_err(Err),
-        () = cancel.cancelled() => Err(ended(CommandStatus::Aborted, "the task was aborted")),
-        () = over => Err(ended(CommandStatus::Timeout, "the task ran out of time")),
-    }
+    Err(Ok(TaskOutput::not(
+        status,
+        format!("{how} while its secrets were fetched"),
+    )))
 }
 
 /// What cannot be removed is not the task's fault, and not silently forgotten.
