@@ -102,14 +102,27 @@ impl Bench {
     }
 
     async fn respond(&self, data: Value) -> TaskResponse {
-        let millis = u64::try_from(self.timeout.as_millis()).unwrap();
-        let id = format!("t{}", fastrand::u64(..));
-        let task = json!({"id": id, "type": self.kind, "data": data, "timeout": millis});
-        let task = serde_json::from_value(task).unwrap();
-        Runner::new(Registry::standard(), self.settings.clone())
-            .run(task, self.cancel.clone(), self.log.clone())
-            .await
+        let (log, cancel) = (self.log.clone(), self.cancel.clone());
+        respond(self.kind, &data, self.timeout, self.settings.clone(), log, cancel).await
     }
+}
+
+/// Runs a task as an agent does.
+pub(crate) async fn respond(
+    kind: &str,
+    data: &Value,
+    timeout: Duration,
+    settings: Settings,
+    log: Arc<Log>,
+    cancel: CancellationToken,
+) -> TaskResponse {
+    let millis = u64::try_from(timeout.as_millis()).unwrap();
+    let id = format!("t{:016x}", fastrand::u64(..));
+    let task = json!({"id": id, "type": kind, "data": data, "timeout": millis});
+    let task = serde_json::from_value(task).unwrap();
+    Runner::new(Registry::standard(), settings)
+        .run(task, cancel, log)
+        .await
 }
 
 /// Runs a task of a kind.

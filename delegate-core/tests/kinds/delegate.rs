@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use delegate_core::process::Environment;
 use delegate_core::protocol::wire::{ResponseCode, TaskResponse};
-use delegate_core::task::{Registry, Runner, Settings};
-use serde_json::{Value, json};
+use delegate_core::task::Settings;
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use crate::bench::{Log, Outcome, PATIENCE, assert_described};
+use crate::bench::{Log, Outcome, PATIENCE, assert_described, respond};
 
 /// Its folder, and the settings that tasks are run with.
 pub(crate) struct Delegate {
@@ -43,18 +43,16 @@ impl Delegate {
 
     /// Starts a task that the test goes along with.
     pub(crate) fn start(&self, kind: &'static str, data: &Value) -> Started {
-        let millis = u64::try_from(self.timeout.as_millis()).unwrap();
-        let id = format!("t{:016x}", fastrand::u64(..));
-        let task = json!({"id": id, "type": kind, "data": data, "timeout": millis});
-        let task = serde_json::from_value(task).unwrap();
         let (log, cancel) = (Arc::<Log>::default(), CancellationToken::new());
-        let runner = Runner::new(Registry::standard(), self.settings.clone());
+        let (data, timeout, settings) = (data.clone(), self.timeout, self.settings.clone());
         let (sink, aborted) = (log.clone(), cancel.clone());
         Started {
             kind,
             log,
             cancel,
-            running: tokio::spawn(async move { runner.run(task, aborted, sink).await }),
+            running: tokio::spawn(
+                async move { respond(kind, &data, timeout, settings, sink, aborted).await },
+            ),
         }
     }
 }

@@ -14,6 +14,7 @@ use delegate_core::protocol::wire::ResponseCode;
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, Outcome, run};
+use crate::git_server::git;
 use repository::Repository;
 
 /// Whether there is git. Without it a test has no ground.
@@ -173,7 +174,7 @@ async fn a_remote_behind_a_login_is_asked_with_it_and_shows_it_nowhere() {
     repository.git(&["tag", "3.1.4"]);
     repository.git(&["push", "-q", "origin", "3.1.4"]);
     let bare = repository.bare();
-    repository.git_in(&bare, &["update-server-info"]);
+    git(&bare, &["update-server-info"]);
     // git's plain protocol: files, behind a login.
     let serve = move |request: Request| {
         let file = bare.join(request.uri().path().trim_start_matches('/'));

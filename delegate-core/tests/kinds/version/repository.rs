@@ -1,7 +1,8 @@
 //! A real repository.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
+
+use crate::git_server::git;
 
 /// A repository and the bare one it pushes to. Both go with the test.
 pub(super) struct Repository {
@@ -14,11 +15,15 @@ impl Repository {
             dir: tempfile::tempdir().unwrap(),
         };
         let (work, bare) = (repository.work(), repository.bare());
-        repository.git_in(
+        let begin = ["init", "--quiet", "--initial-branch=main"];
+        git(
             repository.dir.path(),
-            &["init", "-q", "--bare", bare.to_str().unwrap()],
+            &[&begin[..], &["--bare", bare.to_str().unwrap()]].concat(),
         );
-        repository.git_in(repository.dir.path(), &["init", "-q", work.to_str().unwrap()]);
+        git(
+            repository.dir.path(),
+            &[&begin[..], &[work.to_str().unwrap()]].concat(),
+        );
         repository.git(&["remote", "add", "origin", bare.to_str().unwrap()]);
         repository
     }
@@ -36,35 +41,6 @@ impl Repository {
     }
 
     pub(super) fn git(&self, args: &[&str]) -> String {
-        self.git_in(&self.work(), args)
-    }
-
-    /// Without any settings but these.
-    pub(super) fn git_in(&self, folder: &Path, args: &[&str]) -> String {
-        let output = Command::new("git")
-            .args([
-                "-c",
-                "user.name=t",
-                "-c",
-                "user.email=t@example.com",
-                "-c",
-                "init.defaultBranch=main",
-            ])
-            .args(args)
-            .current_dir(folder)
-            .env("HOME", self.dir.path())
-            .env("GIT_CONFIG_NOSYSTEM", "1")
-            // Set where the tests run from a hook of git.
-            .env_remove("GIT_DIR")
-            .env_remove("GIT_WORK_TREE")
-            .env_remove("GIT_INDEX_FILE")
-            .output()
-            .unwrap();
-        assert!(
-            output.status.success(),
-            "git {args:?}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+        git(&self.work(), args)
     }
 }
