@@ -215,7 +215,8 @@ pub(in crate::install) fn named(name: &str) -> Value {
 }
 
 /// Tells one content from another and nothing else: keyed with the token itself, which is 128 random bits, so that not
-/// even a weak proxy password can be guessed from it.
+/// even a weak proxy password can be guessed from it. It begins with a letter because charts write it without quotes, and
+/// one digest in a thousand is a number to some readers of YAML (`0929e04257463765`).
 fn revision(data: &Value) -> String {
     let bytes = |value: &Value| {
         BASE64
@@ -232,7 +233,7 @@ fn revision(data: &Value) -> String {
         context.update(&bytes(value));
         context.update(&[0]);
     }
-    short_digest(context.sign().as_ref())
+    format!("r{}", short_digest(context.sign().as_ref()))
 }
 
 #[cfg(test)]
@@ -250,6 +251,7 @@ mod tests {
         assert_eq!(revision(&one), revision(&one.clone()));
         assert_ne!(revision(&one), revision(&two));
         assert_ne!(revision(&one), revision(&three));
+        assert!(revision(&one).starts_with('r'), "no number, whatever the digest");
     }
 
     use base64::Engine as _;
