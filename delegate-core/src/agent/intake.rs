@@ -47,17 +47,29 @@ pub(super) async fn poll(executor: Arc<Executor>) {
     let link = &executor.status.link;
     let mut backoff = Backoff::default();
     let mut repeats = 0u32;
+    let mut dropped = false;
     loop {
         let id = link.registered().await;
         let asked = Instant::now();
         let mut transports = link.transports();
         transports.mark_unchanged();
-        let asking = link.task_events(&id, LONG_POLL);
+        // From before the question on: what leaves while the reply is on its way makes it an old one.
+        let changed = executor.status.ledger.changed();
+        // A manager that answered the dropped question waits before it says the same again, unless it is not to wait.
+        let wait = if std::mem::take(&mut dropped) {
+            Duration::ZERO
+        } else {
+            LONG_POLL
+        };
+        let asking = link.task_events(&id, wait);
         let told = tokio::select! {
             told = asking => told,
             // Asked again the other way: a question that is dropped loses nothing, because an event is repeated until
             // it is acted on.
-            Ok(()) = transports.changed() => continue,
+            Ok(()) = transports.changed() => {
+                dropped = true;
+                continue;
+            }
         };
         let events = match told {
             Ok(events) => events.delegate_task_events,
@@ -71,7 +83,6 @@ pub(super) async fn poll(executor: Arc<Executor>) {
         match handle(&executor, &id, &events).await {
             Heard::News => repeats = 0,
             Heard::OnlyOldNews => {
-                let changed = executor.status.ledger.changed();
                 let pause = (REPEAT_PAUSE * (1 << repeats.min(4))).min(POLL_LATEST);
                 repeats = repeats.saturating_add(1);
                 // Room or an answered abort makes the next reply a different one.
@@ -79,7 +90,7 @@ pub(super) async fn poll(executor: Arc<Executor>) {
             }
             Heard::Nothing => {
                 repeats = 0;
-                if asked.elapsed() < QUICK {
+                if !wait.is_zero() && asked.elapsed() < QUICK {
                     tokio::time::sleep(between(POLL_SOONEST, POLL_LATEST)).await;
                 }
             }
