@@ -1,13 +1,16 @@
 //! A Harness-compatible delegate as a library: configuration, wire protocol, agent, task kinds, child processes,
 //! what an installation consists of, and (feature `manager`) a self-hosted manager.
 //!
-//! Arrows point one way: `agent → task → process`, `agent → protocol ← manager`, `secrets → task`; the manager and the agent never
+//! Arrows point one way: `agent → task → process`, `agent → protocol ← manager`, `secrets → task`,
+//! `task → aws ← secrets`, `aws → protocol`; the manager and the agent never
 //! know each other, a task kind knows nothing of the agent, and [`config`] knows nobody. The Terraform provider uses
 //! [`config`] and `install`, so what is installed and what runs cannot disagree.
 
 #![deny(unsafe_code)]
 
 pub mod agent;
+#[allow(dead_code, reason = "for the kinds that call AWS")]
+mod aws;
 #[cfg(feature = "program")]
 pub mod cli;
 pub mod config;

@@ -60,6 +60,8 @@ const ALLOWED: &[&str] = &[
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
     "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+    "AWS_EC2_METADATA_DISABLED",
+    "AWS_EC2_METADATA_SERVICE_ENDPOINT",
     "GOOGLE_APPLICATION_CREDENTIALS",
     "AZURE_CLIENT_ID",
     "AZURE_TENANT_ID",
@@ -80,7 +82,7 @@ const ALLOWED: &[&str] = &[
 ];
 
 /// Passed on when set, whatever follows.
-const ALLOWED_PREFIXES: &[&str] = &["LC_", "XDG_"];
+const ALLOWED_PREFIXES: &[&str] = &["LC_", "XDG_", "AWS_ENDPOINT_URL"];
 
 /// Never passed on from our own environment, even when an operator asks for it by name.
 const NEVER: &[&str] = &[
@@ -154,7 +156,7 @@ impl Environment {
     }
 
     /// All variables, by name.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
         self.vars
             .iter()
             .map(|(name, value)| (name.as_os_str(), value.as_os_str()))

@@ -5,6 +5,7 @@
 
 pub mod api;
 mod bearer;
+pub(crate) mod call;
 pub(crate) mod call_error;
 pub mod client;
 mod grpc;

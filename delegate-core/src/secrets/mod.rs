@@ -12,7 +12,6 @@
 //! name and with what each provider said; a value is in no message.
 
 mod aws;
-mod call;
 mod environment;
 mod files;
 mod name;
@@ -25,6 +24,7 @@ use async_trait::async_trait;
 
 use crate::Secret;
 use crate::config::secrets::SecretSettings;
+use crate::protocol::call::CallError;
 use crate::protocol::http::{Http, HttpSettings};
 use crate::task::SecretResolver;
 pub use aws::AwsSecretsManager;
@@ -56,6 +56,12 @@ pub enum FetchError {
     /// It could not tell, or not give it. Says what was tried, what came back and what to do.
     #[error("{0}")]
     Failed(String),
+}
+
+impl From<CallError> for FetchError {
+    fn from(error: CallError) -> Self {
+        Self::Failed(error.0)
+    }
 }
 
 /// The providers of a delegate, in the order in which they are asked.

@@ -11,11 +11,11 @@ use tokio::time::Instant;
 use tracing::{debug, warn};
 use url::Url;
 
-use super::call::{Call, Reply, own, own_file, quoted};
 use super::name::as_text;
 use super::{FetchError, SecretName, SecretProvider, Version};
 use crate::Secret;
 use crate::config::secrets::{VaultLogin, VaultSettings};
+use crate::protocol::call::{Call, Reply, own, own_file, quoted};
 use crate::protocol::http::{Http, shown};
 
 /// The field that is meant where a secret has several and none is named.
@@ -81,7 +81,7 @@ impl Vault {
         loop {
             let kept = match own(token).await {
                 Ok(token) => self.renew_given(&token).await,
-                Err(error) => Err(error),
+                Err(error) => Err(error.into()),
             };
             let pause = kept.unwrap_or_else(|error| {
                 warn!(%error, "the token for Vault cannot be renewed");
@@ -126,7 +126,7 @@ impl Vault {
     /// A token to read with; another one than `refused`.
     async fn token(&self, refused: Option<&Secret>) -> Result<Secret, FetchError> {
         if let VaultLogin::Token(token) = &self.settings.login {
-            return own(token).await;
+            return Ok(own(token).await?);
         }
         let mut session = self.session.lock().await;
         let now = Instant::now();
@@ -224,7 +224,7 @@ impl Vault {
                 .header("content-type", "application/json")?
                 .body(body.to_string());
         }
-        call.send(&self.http).await
+        Ok(call.send(&self.http).await?)
     }
 
     fn url(&self, path: &str) -> Url {

@@ -11,6 +11,8 @@
 
 mod about;
 mod allowance;
+#[allow(dead_code, reason = "for the kinds that call AWS")]
+mod aws;
 mod bounds;
 mod context;
 mod data;

@@ -13,6 +13,7 @@
 
 mod agent;
 mod aws;
+#[path = "../support/moto.rs"]
 mod moto;
 #[path = "../support/mod.rs"]
 mod support;

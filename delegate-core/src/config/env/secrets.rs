@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use url::Url;
 
-use super::{Env, EnvValue, Reader, path};
+use super::{ConfigErrors, Env, EnvValue, Reader, path};
 use crate::Secret;
 use crate::config::secrets::{
     AwsIdentity, AwsSettings, DEFAULT_VAULT_MOUNT, EnvironmentSecrets, INSTANCE_METADATA, OwnSecret,
@@ -197,12 +197,27 @@ fn aws(read: &mut Reader<'_>) -> Option<AwsSettings> {
         region,
         endpoint: read.url(AWS_ENDPOINT),
         sts_endpoint: read.url(AWS_STS_ENDPOINT),
-        identity: identity(read)?,
+        identity: identity(read, AWS_REGION)?,
     })
 }
 
+impl AwsIdentity {
+    /// What variables of this environment say, in the order of AWS's own programs. The error names the one that cannot be
+    /// used; `needed_by` is named where there is none.
+    pub(crate) fn of_env(env: &Env, needed_by: &'static str) -> Result<Self, ConfigErrors> {
+        let mut read = Reader {
+            env,
+            errors: Vec::new(),
+        };
+        let found = identity(&mut read, needed_by);
+        found
+            .filter(|_| read.errors.is_empty())
+            .ok_or(ConfigErrors(read.errors))
+    }
+}
+
 /// The first whose variables are set, in the order of AWS's own programs.
-fn identity(read: &mut Reader<'_>) -> Option<AwsIdentity> {
+fn identity(read: &mut Reader<'_>, needed_by: &'static str) -> Option<AwsIdentity> {
     let text = |name: &str| read.env.get(name).map(str::to_owned);
     if let Some(id) = text("AWS_ACCESS_KEY_ID") {
         let Some(secret) = text("AWS_SECRET_ACCESS_KEY") else {
@@ -236,7 +251,7 @@ fn identity(read: &mut Reader<'_>) -> Option<AwsIdentity> {
     }
     if read.flag("AWS_EC2_METADATA_DISABLED") {
         read.fail(
-            AWS_REGION,
+            needed_by,
             "needs credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or another way that AWS's own programs know",
         );
         return None;

@@ -1,4 +1,4 @@
-//! Signatures of AWS, version 4, for a request whose body is at hand.
+//! Signatures of AWS, version 4.
 
 use std::fmt::Write as _;
 
@@ -24,7 +24,22 @@ pub(super) struct Signable<'a> {
     /// Without `host`, `x-amz-date` and `x-amz-security-token`, which are added. Lower-case names, sorted values without
     /// white space around them.
     pub(super) headers: &'a [(&'a str, &'a str)],
-    pub(super) body: &'a [u8],
+    pub(super) body: Payload<'a>,
+}
+
+/// What a request carries.
+#[derive(Clone, Copy)]
+pub(super) enum Payload<'a> {
+    /// All of it.
+    Bytes(&'a [u8]),
+}
+
+impl Payload<'_> {
+    fn sha256(self) -> String {
+        match self {
+            Self::Bytes(bytes) => sha256(bytes),
+        }
+    }
 }
 
 /// The headers to add.
@@ -84,7 +99,7 @@ impl Signable<'_> {
             // Writing to a string does not fail.
             let _ = writeln!(text, "{name}:{value}");
         }
-        let _ = write!(text, "\n{names}\n{}", sha256(self.body));
+        let _ = write!(text, "\n{names}\n{}", self.body.sha256());
         (text, names)
     }
 }
@@ -139,7 +154,7 @@ mod tests {
             method: "GET",
             url: &url,
             headers: &[("content-type", "application/x-www-form-urlencoded; charset=utf-8")],
-            body: b"",
+            body: Payload::Bytes(b""),
         };
         assert_eq!(
             signature(&list_users, "iam"),
@@ -150,7 +165,7 @@ mod tests {
             method,
             url: &url,
             headers: &[],
-            body: b"",
+            body: Payload::Bytes(b""),
         };
         assert_eq!(
             signature(&vanilla("GET"), "service"),

@@ -8,14 +8,13 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::Mutex;
 use url::Url;
-use url::form_urlencoded::Serializer;
 
-use super::endpoint;
+use super::send::{Post, QUERY, query_body};
+use super::{AwsError, Endpoints, STS, element};
 use crate::Secret;
-use crate::config::secrets::{AwsIdentity, AwsSettings};
+use crate::config::secrets::AwsIdentity;
+use crate::protocol::call::{Call, CallError, Reply, own, own_file};
 use crate::protocol::http::{Http, HttpSettings, shown};
-use crate::secrets::FetchError;
-use crate::secrets::call::{Call, Reply, own, own_file, quoted};
 
 /// Credentials are got anew so long before they expire: enough for a request with clocks that differ a little.
 const MARGIN: Duration = Duration::from_mins(5);
@@ -25,7 +24,7 @@ const METADATA_SESSION: &str = "60";
 
 /// What a request is signed with.
 #[derive(Clone, PartialEq)]
-pub(super) struct Credentials {
+pub(crate) struct Credentials {
     pub(super) id: String,
     pub(super) secret: Secret,
     pub(super) session_token: Option<Secret>,
@@ -33,33 +32,70 @@ pub(super) struct Credentials {
     pub(super) expires: Option<Timestamp>,
 }
 
-/// Where they come from.
-pub(super) struct Source {
+/// Who one is, before any role is taken.
+#[derive(Debug, Clone)]
+pub(crate) enum Identity {
+    /// By the ways of AWS's own programs.
+    Usual(AwsIdentity),
+    /// By the token of an identity provider that AWS trusts, which is exchanged for credentials.
+    Token {
+        /// The role that it is good for.
+        role_arn: String,
+        /// The token.
+        token: Secret,
+        /// Shown in AWS's logs.
+        session_name: String,
+    },
+}
+
+/// A role to take.
+#[derive(Debug, Clone)]
+pub(crate) struct Role {
+    pub(crate) arn: String,
+    /// What the role's owner asks of those who take it.
+    pub(crate) external_id: Option<String>,
+    /// Shown in AWS's logs.
+    pub(crate) session_name: String,
+}
+
+/// Where credentials come from.
+pub(crate) struct Source {
     /// For the world.
     http: Arc<Http>,
     /// For what is on this machine, or next to it: no proxy leads there.
     direct: Http,
-    identity: AwsIdentity,
+    identity: Identity,
+    /// And where it is taken.
+    role: Option<(Role, Endpoints)>,
     region: String,
-    sts_endpoint: Option<Url>,
+    /// Where a token is exchanged for credentials: it is shown there.
+    endpoints: Endpoints,
     /// Held while they are got, so that many tasks at once ask once.
     kept: Mutex<Option<Credentials>>,
 }
 
 impl Source {
-    pub(super) fn new(http: Arc<Http>, settings: &AwsSettings) -> Self {
+    pub(crate) fn new(http: Arc<Http>, region: &str, endpoints: Endpoints, identity: Identity) -> Self {
         Self {
             http,
             direct: Http::new(HttpSettings::default()),
-            identity: settings.identity.clone(),
-            region: settings.region.clone(),
-            sts_endpoint: settings.sts_endpoint.clone(),
+            identity,
+            role: None,
+            region: region.to_owned(),
+            endpoints,
             kept: Mutex::new(None),
         }
     }
 
+    /// The same, which takes a role. A signature is all that is shown at these addresses.
+    #[must_use]
+    pub(crate) fn in_role(mut self, role: Option<Role>, endpoints: Endpoints) -> Self {
+        self.role = role.map(|role| (role, endpoints));
+        self
+    }
+
     /// Credentials that last; others than `refused`, where there can be others.
-    pub(super) async fn get(&self, refused: Option<&Credentials>) -> Result<Credentials, FetchError> {
+    pub(super) async fn get(&self, refused: Option<&Credentials>) -> Result<Credentials, CallError> {
         let mut kept = self.kept.lock().await;
         let lasts = |kept: &&Credentials| {
             let soon = Timestamp::now() + MARGIN;
@@ -68,24 +104,40 @@ impl Source {
         if let Some(credentials) = kept.as_ref().filter(lasts) {
             return Ok(credentials.clone());
         }
-        let fresh = match &self.identity {
+        let mut fresh = self.of_identity().await?;
+        if let Some((role, endpoints)) = &self.role {
+            fresh = self.taking(role, endpoints, &fresh).await?;
+        }
+        Ok(kept.insert(fresh).clone())
+    }
+
+    async fn of_identity(&self) -> Result<Credentials, CallError> {
+        let usual = match &self.identity {
+            Identity::Usual(identity) => identity,
+            Identity::Token {
+                role_arn,
+                token,
+                session_name,
+            } => return self.by_web_identity(token, role_arn, session_name).await,
+        };
+        match usual {
             AwsIdentity::Keys {
                 id,
                 secret,
                 session_token,
-            } => Credentials {
+            } => Ok(Credentials {
                 id: id.clone(),
                 secret: secret.clone(),
                 session_token: session_token.clone(),
                 expires: None,
-            },
+            }),
             AwsIdentity::WebIdentity {
                 token_file,
                 role_arn,
                 session_name,
             } => {
                 let token = own_file(token_file).await?;
-                self.by_web_identity(&token, role_arn, session_name).await?
+                self.by_web_identity(&token, role_arn, session_name).await
             }
             AwsIdentity::Container { url, authorization } => {
                 let mut call = Call::new(Method::GET, url.clone());
@@ -93,11 +145,10 @@ impl Source {
                     call = call.header("authorization", own(authorization).await?.expose())?;
                 }
                 let reply = call.send(&self.direct).await?;
-                of_json(&expect_ok(reply, url)?, url)?
+                of_json(&expect_ok(reply, url)?, url)
             }
-            AwsIdentity::Instance { url } => self.of_instance(url).await?,
-        };
-        Ok(kept.insert(fresh).clone())
+            AwsIdentity::Instance { url } => self.of_instance(url).await,
+        }
     }
 
     /// Exchanges the token of a service account for credentials. The request is not signed: the token is the proof.
@@ -106,34 +157,53 @@ impl Source {
         token: &Secret,
         role_arn: &str,
         session_name: &str,
-    ) -> Result<Credentials, FetchError> {
-        let url = match &self.sts_endpoint {
-            Some(url) => url.clone(),
-            None => endpoint("sts", &self.region)?,
+    ) -> Result<Credentials, CallError> {
+        let parameters = [
+            ("RoleArn", role_arn),
+            ("RoleSessionName", session_name),
+            ("WebIdentityToken", token.expose()),
+        ];
+        let url = self.endpoints.of(&STS, &self.region)?;
+        self.of_sts(url, "AssumeRoleWithWebIdentity", &parameters, role_arn, None)
+            .await
+    }
+
+    async fn taking(
+        &self,
+        role: &Role,
+        endpoints: &Endpoints,
+        credentials: &Credentials,
+    ) -> Result<Credentials, CallError> {
+        let mut parameters = vec![("RoleArn", &*role.arn), ("RoleSessionName", &*role.session_name)];
+        parameters.extend(role.external_id.iter().map(|id| ("ExternalId", &**id)));
+        let url = endpoints.of(&STS, &self.region)?;
+        self.of_sts(url, "AssumeRole", &parameters, &role.arn, Some(credentials))
+            .await
+    }
+
+    async fn of_sts(
+        &self,
+        url: Url,
+        operation: &'static str,
+        parameters: &[(&str, &str)],
+        role_arn: &str,
+        credentials: Option<&Credentials>,
+    ) -> Result<Credentials, CallError> {
+        let post = Post {
+            url: &url,
+            region: &self.region,
+            service: &STS,
+            headers: &[("content-type", QUERY)],
+            body: &query_body(&STS, operation, parameters),
         };
-        let form = Serializer::new(String::new())
-            .append_pair("Action", "AssumeRoleWithWebIdentity")
-            .append_pair("Version", "2011-06-15")
-            .append_pair("RoleArn", role_arn)
-            .append_pair("RoleSessionName", session_name)
-            .append_pair("WebIdentityToken", token.expose())
-            .finish();
-        let reply = Call::new(Method::POST, url.clone())
-            .header("content-type", "application/x-www-form-urlencoded")?
-            .body(form)
-            .send(&self.http)
-            .await?;
-        let text = String::from_utf8_lossy(&reply.body);
+        let reply = post.send(&self.http, credentials).await?;
         if !reply.status.is_success() {
-            let said = element(&text, "Message").unwrap_or_default();
-            return Err(FetchError::Failed(format!(
-                "the role {role_arn} cannot be taken: {} answers {} {}: {}",
-                shown(&url),
-                reply.status,
-                element(&text, "Code").unwrap_or_default(),
-                quoted(said)
+            let refused = AwsError::refused(&STS, operation, &self.region, &reply);
+            return Err(CallError(format!(
+                "the role {role_arn} cannot be taken: {refused}"
             )));
         }
+        let text = String::from_utf8_lossy(&reply.body);
         let credentials = element(&text, "Credentials").and_then(|text| {
             Some(Credentials {
                 id: element(text, "AccessKeyId")?.to_owned(),
@@ -146,7 +216,7 @@ impl Source {
     }
 
     /// The metadata service, version 2: a session first, then the name of the role, then its credentials.
-    async fn of_instance(&self, base: &Url) -> Result<Credentials, FetchError> {
+    async fn of_instance(&self, base: &Url) -> Result<Credentials, CallError> {
         let url = |path: &str| {
             let mut url = base.clone();
             url.set_path(path);
@@ -159,7 +229,7 @@ impl Source {
             .send(&self.direct)
             .await
             .map_err(|error| {
-                FetchError::Failed(format!(
+                CallError(format!(
                     "no credentials: no variable of AWS's names any, and this machine has no metadata service ({error})"
                 ))
             })?;
@@ -171,7 +241,7 @@ impl Source {
                 .send(&self.direct)
                 .await?;
             if reply.status == StatusCode::NOT_FOUND {
-                return Err(FetchError::Failed(
+                return Err(CallError(
                     "this machine has no role; give its instance profile one".to_owned(),
                 ));
             }
@@ -185,13 +255,13 @@ impl Source {
     }
 }
 
-fn text(reply: &Reply, url: &Url) -> Result<Secret, FetchError> {
+fn text(reply: &Reply, url: &Url) -> Result<Secret, CallError> {
     let text = std::str::from_utf8(&reply.body).map_err(|_| no_credentials(url))?;
     Ok(Secret::new(text.trim()))
 }
 
 /// The form that containers and machines are given them in.
-fn of_json(reply: &Reply, url: &Url) -> Result<Credentials, FetchError> {
+fn of_json(reply: &Reply, url: &Url) -> Result<Credentials, CallError> {
     let reply = reply.json();
     let text = |name: &str| reply[name].as_str().filter(|text| !text.is_empty());
     let credentials = || {
@@ -208,25 +278,17 @@ fn of_json(reply: &Reply, url: &Url) -> Result<Credentials, FetchError> {
     credentials().ok_or_else(|| no_credentials(url))
 }
 
-fn expect_ok(reply: Reply, url: &Url) -> Result<Reply, FetchError> {
+fn expect_ok(reply: Reply, url: &Url) -> Result<Reply, CallError> {
     if reply.status.is_success() {
         return Ok(reply);
     }
-    Err(FetchError::Failed(format!(
+    Err(CallError(format!(
         "{} answers {} to the wish for credentials",
         shown(url),
         reply.status
     )))
 }
 
-fn no_credentials(url: &Url) -> FetchError {
-    FetchError::Failed(format!("the answer of {} has no credentials in it", shown(url)))
-}
-
-/// The text of the first element of a name. What we read has no attributes, no entities and no element within one of its
-/// own name.
-fn element<'t>(text: &'t str, name: &str) -> Option<&'t str> {
-    let (_, from) = text.split_once(&format!("<{name}>"))?;
-    let (inner, _) = from.split_once(&format!("</{name}>"))?;
-    Some(inner.trim())
+fn no_credentials(url: &Url) -> CallError {
+    CallError(format!("the answer of {} has no credentials in it", shown(url)))
 }

@@ -1,21 +1,38 @@
-//! A server of moto's, and what a test keeps in it.
+//! A server of moto's, which plays AWS, and what a test keeps in it.
+
+#![allow(dead_code, reason = "each test program uses its own part")]
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{OnceLock, mpsc};
+use std::time::Duration;
 
 use delegate_core::protocol::http::Http;
 use serde_json::Value;
 
-use crate::support::PATIENCE;
+/// Until it listens. Only a failing test takes it.
+const PATIENCE: Duration = Duration::from_mins(2);
 
-/// Ended when dropped.
+pub(crate) const REGION: &str = "eu-central-1";
+
+/// Ended when dropped, and with the process that started it, whatever way that ends.
 pub(crate) struct Moto {
     server: Child,
     pub(crate) url: url::Url,
 }
 
+/// Starts the server, and ends it and itself when the standard input ends: it is held by whoever waits for no more.
+const GUARD: &str = r#"exec 3<&0; "$@" </dev/null 3<&- & cat <&3 >/dev/null; kill -s KILL 0"#;
+
+static SHARED: OnceLock<Option<Moto>> = OnceLock::new();
+
 impl Moto {
+    /// One for all tests of this process. Its services of ECS have one running task from the beginning, and it never changes
+    /// that by itself.
+    pub(crate) fn shared() -> Option<&'static Self> {
+        SHARED.get_or_init(Self::start).as_ref()
+    }
+
     /// `None`, and said so, where it is not installed.
     pub(crate) fn start() -> Option<Self> {
         let found = delegate_core::process::Environment::of_this_process(&[]).find_program("moto_server");
@@ -26,11 +43,14 @@ impl Moto {
             return None;
         };
         // A group of its own: what is on the PATH may be a script that starts the server.
-        let mut command = Command::new(program);
+        let mut command = Command::new("sh");
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let mut server = command
+            .args(["-c", GUARD, "sh"])
+            .arg(program)
             .args(["--host", "127.0.0.1", "--port", "0"])
-            .stdin(Stdio::null())
+            .env("MOTO_ECS_SERVICE_RUNNING", "1")
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -56,11 +76,19 @@ impl Moto {
 
     /// A call of Secrets Manager's.
     pub(crate) async fn call(&self, action: &str, body: Value) -> Value {
+        self.call_of("secretsmanager", "secretsmanager", action, body)
+            .await
+    }
+
+    /// A call of a service that speaks JSON, in [`REGION`].
+    pub(crate) async fn call_of(&self, service: &str, interface: &str, action: &str, body: Value) -> Value {
         let client = Http::default().for_url(&self.url).unwrap();
-        let scope = "Credential=AKIA/20260101/eu-central-1/secretsmanager/aws4_request, SignedHeaders=host, Signature=0";
+        let scope = format!(
+            "Credential=AKIA/20260101/{REGION}/{service}/aws4_request, SignedHeaders=host, Signature=0"
+        );
         let reply = client
             .post(self.url.clone())
-            .header("x-amz-target", format!("secretsmanager.{action}"))
+            .header("x-amz-target", format!("{interface}.{action}"))
             .header("content-type", "application/x-amz-json-1.1")
             .header("authorization", format!("AWS4-HMAC-SHA256 {scope}"))
             .body(body.to_string())

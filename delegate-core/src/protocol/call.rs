@@ -1,4 +1,5 @@
-//! One request to a provider, with its bounds.
+//! One small request to a service that a delegate asks on its own or on a task's account: secret providers, clouds, login
+//! services. Request and answer are held in memory, attempts and time are bounded, and an error says what was tried.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,15 +10,14 @@ use serde_json::Value;
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::FetchError;
+use super::http::{Http, chain, shown};
 use crate::Secret;
 use crate::config::secrets::OwnSecret;
-use crate::protocol::http::{Http, chain, shown};
 
-/// Largest reply read. Secrets end at 64 KiB in AWS and at 1 MiB in Vault.
+/// Largest reply read. Secrets end at 64 KiB in AWS and at 1 MiB in Vault, and no other answer that is asked for here is longer.
 const MAX_REPLY: usize = 2 * 1024 * 1024;
 
-/// For one attempt. Providers answer within milliseconds; a login may take a second.
+/// For one attempt. Services answer within milliseconds; a login may take a second.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Asked so often when there is no answer, or one that says "later".
@@ -26,11 +26,16 @@ const ATTEMPTS: u32 = 3;
 /// Before the second attempt, doubled before the third; up to half of it more by chance.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// Most characters of a provider's own words that an error repeats.
+/// Most characters of a service's own words that an error repeats.
 const MAX_QUOTE: usize = 300;
 
+/// Why there is no answer: what was tried, and what happened. A sentence fragment without any secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct CallError(pub(crate) String);
+
 /// A request. Headers may be secret and are marked so.
-pub(super) struct Call {
+pub(crate) struct Call {
     method: Method,
     url: Url,
     headers: HeaderMap,
@@ -40,13 +45,13 @@ pub(super) struct Call {
 }
 
 /// An answer, whatever its status.
-pub(super) struct Reply {
-    pub(super) status: StatusCode,
-    pub(super) body: Zeroizing<Vec<u8>>,
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Zeroizing<Vec<u8>>,
 }
 
 impl Call {
-    pub(super) fn new(method: Method, url: Url) -> Self {
+    pub(crate) fn new(method: Method, url: Url) -> Self {
         Self {
             method,
             url,
@@ -57,9 +62,9 @@ impl Call {
         }
     }
 
-    pub(super) fn header(mut self, name: &'static str, value: &str) -> Result<Self, FetchError> {
+    pub(crate) fn header(mut self, name: &'static str, value: &str) -> Result<Self, CallError> {
         let mut value = HeaderValue::from_str(value).map_err(|_| {
-            FetchError::Failed(format!(
+            CallError(format!(
                 "what is to be sent as {name} has a character that no header can have"
             ))
         })?;
@@ -68,20 +73,20 @@ impl Call {
         Ok(self)
     }
 
-    pub(super) fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = Zeroizing::new(body.into());
         self
     }
 
     /// For what is on this machine or nowhere: one quick attempt.
-    pub(super) fn nearby(mut self) -> Self {
+    pub(crate) fn nearby(mut self) -> Self {
         self.timeout = Duration::from_secs(2);
         self.attempts = 1;
         self
     }
 
-    /// Sends it. The error is a [`FetchError::Failed`] with the method and the address.
-    pub(super) async fn send(self, http: &Http) -> Result<Reply, FetchError> {
+    /// Sends it. The error comes with the method and the address.
+    pub(crate) async fn send(self, http: &Http) -> Result<Reply, CallError> {
         let mut pause = PAUSE;
         for attempt in 1.. {
             let outcome = tokio::time::timeout(self.timeout, self.once(http)).await;
@@ -117,20 +122,20 @@ impl Call {
         Ok(Reply { status, body })
     }
 
-    fn failed(&self, problem: &str) -> FetchError {
-        FetchError::Failed(format!("{} {}: {problem}", self.method, shown(&self.url)))
+    fn failed(&self, problem: &str) -> CallError {
+        CallError(format!("{} {}: {problem}", self.method, shown(&self.url)))
     }
 }
 
 impl Reply {
     /// The body, `null` when it is no JSON.
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 }
 
-/// A provider's own words as one short line.
-pub(super) fn quoted(text: &str) -> String {
+/// A service's own words as one short line.
+pub(crate) fn quoted(text: &str) -> String {
     let words: Vec<_> = text.split_whitespace().collect();
     words.join(" ").chars().take(MAX_QUOTE).collect()
 }
@@ -141,20 +146,17 @@ fn is_passing(status: StatusCode) -> bool {
 }
 
 /// The text of a secret of our own; the file is read each time.
-pub(super) async fn own(secret: &OwnSecret) -> Result<Secret, FetchError> {
+pub(crate) async fn own(secret: &OwnSecret) -> Result<Secret, CallError> {
     match secret {
         OwnSecret::Inline(secret) => Ok(secret.clone()),
         OwnSecret::File(path) => own_file(path).await,
     }
 }
 
-pub(super) async fn own_file(path: &Path) -> Result<Secret, FetchError> {
+pub(crate) async fn own_file(path: &Path) -> Result<Secret, CallError> {
     match tokio::fs::read_to_string(path).await.map(Zeroizing::new) {
         Ok(text) if !text.trim().is_empty() => Ok(Secret::new(text.trim())),
-        Ok(_) => Err(FetchError::Failed(format!("{} is empty", path.display()))),
-        Err(error) => Err(FetchError::Failed(format!(
-            "{} cannot be read: {error}",
-            path.display()
-        ))),
+        Ok(_) => Err(CallError(format!("{} is empty", path.display()))),
+        Err(error) => Err(CallError(format!("{} cannot be read: {error}", path.display()))),
     }
 }
