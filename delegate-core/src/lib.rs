@@ -9,7 +9,6 @@
 #![deny(unsafe_code)]
 
 pub mod agent;
-#[allow(dead_code, reason = "for the kinds that call AWS")]
 mod aws;
 #[cfg(feature = "program")]
 pub mod cli;

@@ -24,9 +24,9 @@ use crate::protocol::http::Http;
 pub(crate) use credentials::{Credentials, Identity, Role, Source};
 pub(crate) use endpoints::{Endpoints, is_region, is_usable};
 pub(crate) use error::AwsError;
-#[allow(unused_imports, reason = "for the kinds that push images and deploy services")]
-pub(crate) use service::{ECR, ECS};
-pub(crate) use service::{SECRETS_MANAGER, STS, Service};
+#[allow(unused_imports, reason = "for the kinds that push images")]
+pub(crate) use service::ECR;
+pub(crate) use service::{ECS, SECRETS_MANAGER, STS, Service};
 
 use send::{JSON, Post, QUERY, query_body};
 
@@ -72,6 +72,7 @@ impl Aws {
     }
 
     /// A call of a service that speaks the query protocol; returns its answer, which is XML: see [`element`].
+    #[allow(dead_code, reason = "for the kind that says who one is")]
     pub(crate) async fn query(
         &self,
         service: &'static Service,

@@ -11,14 +11,15 @@
 
 mod about;
 mod allowance;
-#[allow(dead_code, reason = "for the kinds that call AWS")]
 mod aws;
 mod bounds;
 mod context;
 mod data;
+mod ecs;
 mod error;
 mod files;
 mod git_clone;
+mod halt;
 mod http_request;
 mod log;
 mod output;
@@ -40,6 +41,7 @@ use serde_json::Value;
 pub use about::About;
 pub use context::TaskContext;
 pub use data::{TaskData, validate};
+pub use ecs::{EcsDeploy, EcsRestart};
 pub use error::TaskError;
 pub use git_clone::GitClone;
 pub use http_request::HttpRequest;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{GitClone, HttpRequest, NextVersion, ShellScript, StaticSecret, TaskKind};
+use super::{EcsDeploy, EcsRestart, GitClone, HttpRequest, NextVersion, ShellScript, StaticSecret, TaskKind};
 use crate::process::Environment;
 
 /// Task kinds by their type name.
@@ -25,7 +25,9 @@ impl Registry {
             .with(StaticSecret)
             .with(HttpRequest)
             .with(NextVersion)
-            .with(GitClone);
+            .with(GitClone)
+            .with(EcsDeploy)
+            .with(EcsRestart);
         #[cfg(feature = "sql")]
         let standard = standard.with(super::Sql);
         standard

@@ -14,10 +14,13 @@ mod bench;
 #[path = "../support/postgres.rs"]
 mod cluster;
 mod delegate;
+mod ecs;
 mod every;
 mod git_clone;
 mod git_server;
 mod http;
+#[path = "../support/moto.rs"]
+mod moto;
 mod shell_script;
 mod sql;
 mod sshd;
