@@ -39,6 +39,16 @@ impl Default for Limits {
     }
 }
 
+/// How a child is asked to end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Request {
+    /// SIGTERM, to it and to all of its group.
+    #[default]
+    Terminate,
+    /// SIGINT, to it alone.
+    Interrupt,
+}
+
 /// What a child reads.
 #[derive(Default)]
 pub(super) enum Input {
@@ -60,6 +70,7 @@ pub struct Command {
     stdin: Input,
     mark: String,
     limits: Limits,
+    request: Request,
     confinement: Confinement,
     masker: Masker,
 }
@@ -88,6 +99,7 @@ impl Command {
             stdin: Input::Empty,
             mark: format!("{:016x}", fastrand::u64(..)),
             limits: Limits::default(),
+            request: Request::default(),
             confinement: Confinement::default(),
             masker: Masker::none(),
         }
@@ -172,6 +184,15 @@ impl Command {
         self
     }
 
+    /// Asks the program alone to end when its time is over or it is cancelled, by SIGINT, instead of it and all of its
+    /// group by SIGTERM: for one that brings what it started to a good end by itself, and needs it for that. After the
+    /// grace the group is ended as ever.
+    #[must_use]
+    pub fn interrupted(mut self) -> Self {
+        self.request = Request::Interrupt;
+        self
+    }
+
     /// Bounds what it may use, and says who it is.
     #[must_use]
     pub fn confine(mut self, confinement: Confinement) -> Self {
@@ -224,7 +245,7 @@ impl Command {
             .await
             .map_err(|source| self.spawn_error(source))?;
         let output = Output::drain(pipes, std::mem::take(&mut self.stdin));
-        let exit = supervise(child, self.limits, cancel, output, consumer)
+        let exit = supervise(child, self.limits, self.request, cancel, output, consumer)
             .await
             .map_err(|source| ProcessError::Watch {
                 command: self.to_string(),

@@ -90,6 +90,14 @@ impl Child {
         self.kill();
     }
 
+    /// See `linux`; here the whole group is asked.
+    pub(super) fn interrupt(&self) {
+        #[cfg(unix)]
+        self.signal(nix::sys::signal::Signal::SIGINT);
+        #[cfg(not(unix))]
+        self.kill();
+    }
+
     /// See `linux`.
     pub(super) fn kill(&self) {
         #[cfg(unix)]

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use super::command::Request;
 use super::output::{Consumer, Output, pump};
 use super::platform::Child;
 use super::{Exit, Limits, Reason};
@@ -25,6 +26,7 @@ const CONSUMER_PATIENCE: Duration = Duration::from_secs(30);
 pub(super) async fn supervise(
     child: Child,
     limits: Limits,
+    request: Request,
     cancel: &CancellationToken,
     mut output: Output,
     consumer: &mut impl Consumer,
@@ -36,7 +38,7 @@ pub(super) async fn supervise(
     tokio::pin!(consumed);
     let (ended, taken) = {
         let ending = async {
-            let (reason, kill_at) = watch(&child, limits, cancel).await?;
+            let (reason, kill_at) = watch(&child, limits, request, cancel).await?;
             let (leaked, closed) = settle(&child, limits, kill_at, &output).await;
             io::Result::Ok((reason, leaked, closed))
         };
@@ -62,6 +64,7 @@ pub(super) async fn supervise(
 async fn watch(
     child: &Child,
     limits: Limits,
+    request: Request,
     cancel: &CancellationToken,
 ) -> io::Result<(Reason, Option<Instant>)> {
     // A timeout beyond what a clock can hold is none.
@@ -86,7 +89,10 @@ async fn watch(
         };
         reason = reason.max(wanted);
         if kill_at.is_none() {
-            child.terminate();
+            match request {
+                Request::Terminate => child.terminate(),
+                Request::Interrupt => child.interrupt(),
+            }
             kill_at = Some(Instant::now() + limits.grace);
         }
     }

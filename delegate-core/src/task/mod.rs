@@ -27,11 +27,14 @@ mod reference;
 mod registry;
 mod request;
 mod runner;
+mod said;
 mod secrets;
 mod shell_script;
 mod span;
 #[cfg(feature = "sql")]
 mod sql;
+mod ssh;
+mod terraform;
 mod version;
 mod workspace;
 
@@ -55,6 +58,7 @@ pub use shell_script::ShellScript;
 pub use span::Span;
 #[cfg(feature = "sql")]
 pub use sql::Sql;
+pub use terraform::Terraform;
 pub use version::NextVersion;
 
 use crate::process::Environment;

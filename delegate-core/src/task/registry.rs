@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{EcsDeploy, EcsRestart, GitClone, HttpRequest, NextVersion, ShellScript, StaticSecret, TaskKind};
+use super::{
+    EcsDeploy, EcsRestart, GitClone, HttpRequest, NextVersion, ShellScript, StaticSecret, TaskKind, Terraform,
+};
 use crate::process::Environment;
 
 /// Task kinds by their type name.
@@ -27,7 +29,8 @@ impl Registry {
             .with(NextVersion)
             .with(GitClone)
             .with(EcsDeploy)
-            .with(EcsRestart);
+            .with(EcsRestart)
+            .with(Terraform);
         #[cfg(feature = "sql")]
         let standard = standard.with(super::Sql);
         standard

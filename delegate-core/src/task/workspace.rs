@@ -1,14 +1,23 @@
 //! Paths in task data: a relative one is in the delegate's workspace, the folder that tasks share and that stays; an
 //! absolute one is what it is.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Component, Path, PathBuf};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
+
+use tokio::sync::OwnedMutexGuard;
 
 use super::TaskError;
 use crate::process::User;
 
 /// Longest path of most systems.
 const MAX_PATH_BYTES: usize = 4096;
+
+/// Folders that a task of this process works in. Another one that is to work there waits: two gits, or two terraforms, in
+/// one folder fail.
+static AT_WORK: LazyLock<Mutex<BTreeMap<PathBuf, Weak<tokio::sync::Mutex<()>>>>> =
+    LazyLock::new(Mutex::default);
 
 /// What a field of task data says a file or folder is, normalized: no `.`, no `..`. Looks at nothing. `field` is the path
 /// of the field.
@@ -80,6 +89,21 @@ impl Place {
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Waits until no other task of this delegate works there, and keeps others away for as long as the guard lives.
+    pub(super) async fn alone(&self) -> OwnedMutexGuard<()> {
+        let lock = {
+            let mut at_work = AT_WORK.lock().unwrap_or_else(PoisonError::into_inner);
+            at_work.retain(|_, lock| lock.strong_count() > 0);
+            let known = at_work.get(self.path()).and_then(Weak::upgrade);
+            known.unwrap_or_else(|| {
+                let lock = Arc::default();
+                at_work.insert(self.path().to_owned(), Arc::downgrade(&lock));
+                lock
+            })
+        };
+        lock.lock_owned().await
     }
 
     /// What is wrong with it, for the error of its field.

@@ -1,5 +1,7 @@
 //! A delegate that runs one task after another, or several at a time, and keeps what they share.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +36,57 @@ impl Delegate {
 
     pub(crate) fn path(&self, name: impl AsRef<Path>) -> PathBuf {
         self.dir.path().join(name)
+    }
+
+    /// Puts programs before those of these names that write down how they are started: arguments and environment.
+    pub(crate) fn watch(&mut self, names: &[&str]) {
+        let folder = self.path("watch");
+        fs::create_dir(&folder).unwrap();
+        for name in names {
+            let Some(real) = self.settings.environment.find_program(name) else {
+                continue;
+            };
+            let text = format!(
+                "#!/bin/sh\n{{ echo \"{name} $*\"; env; }} >>'{}'\nexec '{}' \"$@\"\n",
+                self.path("watched").display(),
+                real.display()
+            );
+            let file = folder.join(name);
+            fs::write(&file, text).unwrap();
+            fs::set_permissions(file, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        self.first_in_path(folder);
+    }
+
+    /// Programs of this folder are found before all others.
+    pub(crate) fn first_in_path(&mut self, folder: PathBuf) {
+        let path = self.settings.environment.get("PATH").unwrap().to_owned();
+        let path = std::env::join_paths([folder].into_iter().chain(std::env::split_paths(&path))).unwrap();
+        self.settings.environment.set("PATH", path);
+    }
+
+    /// What the watched programs were started with.
+    pub(crate) fn watched(&self) -> String {
+        fs::read_to_string(self.path("watched")).unwrap()
+    }
+
+    /// That a secret is in no file of the delegate's folder, on no command line and in no environment of what is
+    /// watched, and not shown.
+    #[track_caller]
+    pub(crate) fn keeps_no(&self, outcome: &Outcome, secret: &str) {
+        outcome.hides(secret);
+        let mut folders = vec![self.dir.path().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if let Ok(text) = fs::read(&path) {
+                    let found = text.windows(secret.len()).any(|bytes| bytes == secret.as_bytes());
+                    assert!(!found, "a secret is in {}", path.display());
+                }
+            }
+        }
     }
 
     /// Runs a task to its end.

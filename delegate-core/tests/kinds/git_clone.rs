@@ -19,54 +19,20 @@ const KIND: &str = "GIT_CLONE";
 fn delegate_of(server: &GitServer) -> Delegate {
     let mut delegate = Delegate::new();
     delegate.settings.environment.set("GIT_SSL_CAINFO", server.ca());
-    watched(&mut delegate);
+    delegate.watch(&["git", "ssh"]);
     delegate
-}
-
-/// Puts programs before git and ssh that write down their arguments and their environment.
-fn watched(delegate: &mut Delegate) {
-    let folder = delegate.path("watch");
-    fs::create_dir(&folder).unwrap();
-    for name in ["git", "ssh"] {
-        let Some(real) = delegate.settings.environment.find_program(name) else {
-            continue;
-        };
-        let text = format!(
-            "#!/bin/sh\n{{ echo \"{name} $*\"; env; }} >>'{}'\nexec '{}' \"$@\"\n",
-            delegate.path("watched").display(),
-            real.display()
-        );
-        let file = folder.join(name);
-        fs::write(&file, text).unwrap();
-        fs::set_permissions(file, fs::Permissions::from_mode(0o755)).unwrap();
-    }
-    let path = delegate.settings.environment.get("PATH").unwrap().to_owned();
-    let path = std::env::join_paths([folder].into_iter().chain(std::env::split_paths(&path))).unwrap();
-    delegate.settings.environment.set("PATH", path);
 }
 
 fn login() -> Value {
     json!({"https": {"user": USER, "password": PASSWORD}})
 }
 
-/// That a secret is in no file of the delegate's folder, on no command line and in no environment.
+/// See [`Delegate::keeps_no`].
 #[track_caller]
 fn nowhere(delegate: &Delegate, outcome: &Outcome, secret: &str) {
-    outcome.hides(secret);
-    let watched = fs::read_to_string(delegate.path("watched")).unwrap();
+    let watched = delegate.watched();
     assert!(watched.contains("GIT_TERMINAL_PROMPT=0"), "nothing was watched");
-    let mut folders = vec![delegate.dir.path().to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if let Ok(text) = fs::read(&path) {
-                let found = text.windows(secret.len()).any(|bytes| bytes == secret.as_bytes());
-                assert!(!found, "a secret is in {}", path.display());
-            }
-        }
-    }
+    delegate.keeps_no(outcome, secret);
 }
 
 fn text(path: impl AsRef<Path>) -> String {
@@ -403,7 +369,7 @@ async fn submodules_come_too_and_the_login_goes_to_no_other_host() {
 async fn over_ssh_a_key_logs_in_and_a_strange_host_is_refused() {
     let Some(sshd) = Sshd::start().await else { return };
     let mut delegate = Delegate::new();
-    watched(&mut delegate);
+    delegate.watch(&["git", "ssh"]);
     let repository = Repository::new(delegate.path("served/app"));
     let run = async |key: &str, passphrase: Option<&str>, host_key: &str| {
         let mut ssh = json!({"key": sshd.key(key), "known_hosts": sshd.known_hosts(host_key)});

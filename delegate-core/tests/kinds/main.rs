@@ -24,4 +24,5 @@ mod moto;
 mod shell_script;
 mod sql;
 mod sshd;
+mod terraform;
 mod version;

@@ -80,6 +80,11 @@ impl Child {
         self.signal_group(Signal::TERM);
     }
 
+    /// Asks the leader to end, and nobody else.
+    pub(in crate::process) fn interrupt(&self) {
+        self.handle.signal(Signal::INT);
+    }
+
     /// Ends the whole group.
     pub(in crate::process) fn kill(&self) {
         self.signal_group(Signal::KILL);

@@ -1,6 +1,5 @@
 //! Running git: its settings, its progress in the log, and what its complaints mean.
 
-use std::collections::VecDeque;
 use std::path::Path;
 
 use async_trait::async_trait;
@@ -8,9 +7,10 @@ use async_trait::async_trait;
 use super::address::{Address, Further, Transport, scheme};
 use super::login::Login;
 use crate::process::{Command, Exit, Line, LineSink, Stream};
-use crate::protocol::wire::CommandStatus;
 use crate::task::allowance::Allowance;
-use crate::task::{Level, LogWriter, TaskContext, TaskError, TaskOutput};
+use crate::task::halt::Halt;
+use crate::task::said::{self, LastWords};
+use crate::task::{Level, LogWriter, TaskContext, TaskError};
 
 /// Settings that hold whatever a repository's own configuration says.
 const SETTINGS: [&str; 6] = [
@@ -43,39 +43,6 @@ const SURROUNDINGS: [(&str, &str); 5] = [
 
 /// Most of an answer that is read: a server with thousands of branches whose names end alike.
 const MAX_ANSWER_BYTES: usize = 1024 * 1024;
-
-/// Last lines that are kept to say what went wrong: git's complaint is among its last.
-const KEPT_LINES: usize = 40;
-
-/// Longest of git's own words in an error.
-const MAX_QUOTE_CHARS: usize = 500;
-
-/// Why the work ends early.
-pub(super) enum Halt {
-    /// With this outcome.
-    Output(Box<TaskOutput>),
-    /// The delegate could not do its part.
-    Error(TaskError),
-}
-
-impl Halt {
-    /// The task failed, for this reason.
-    pub(super) fn failed(reason: impl Into<String>) -> Self {
-        TaskOutput::not(CommandStatus::Failure, reason).into()
-    }
-}
-
-impl From<TaskOutput> for Halt {
-    fn from(output: TaskOutput) -> Self {
-        Self::Output(Box::new(output))
-    }
-}
-
-impl From<TaskError> for Halt {
-    fn from(error: TaskError) -> Self {
-        Self::Error(error)
-    }
-}
 
 /// The git program, as one task runs it.
 pub(super) struct Git<'t> {
@@ -235,7 +202,7 @@ fn quote(complaint: &str) -> String {
         .map(str::trim)
         .filter(|line| !line.is_empty())
         .collect();
-    let said = match lines
+    let last = match lines
         .iter()
         .position(|line| line.starts_with("fatal:") || line.starts_with("error:"))
     {
@@ -243,7 +210,7 @@ fn quote(complaint: &str) -> String {
         Some(at) => lines[at],
         None => lines.last().copied().unwrap_or_default(),
     };
-    said.chars().take(MAX_QUOTE_CHARS).collect()
+    said::quoted(last)
 }
 
 /// What to do about what git, ssh or curl complain of.
@@ -302,19 +269,19 @@ fn remedy(complaint: &str) -> Option<&'static str> {
 /// Passes git's progress on: of each line that git draws again and again, its last state.
 struct Progress {
     log: LogWriter,
-    kept: VecDeque<String>,
+    kept: LastWords,
 }
 
 impl Progress {
     fn new(log: LogWriter) -> Self {
         Self {
             log,
-            kept: VecDeque::new(),
+            kept: LastWords::default(),
         }
     }
 
     fn complaint(self) -> String {
-        Vec::from(self.kept).join("\n")
+        self.kept.text()
     }
 }
 
@@ -335,10 +302,7 @@ impl LineSink for Progress {
             };
             self.log.line(level, text).await;
             if line.stream == Stream::Stderr {
-                if self.kept.len() == KEPT_LINES {
-                    self.kept.pop_front();
-                }
-                self.kept.push_back(text.to_owned());
+                self.kept.push(text);
             }
         }
     }

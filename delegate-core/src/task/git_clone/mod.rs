@@ -31,11 +31,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::allowance::Allowance;
+use super::halt::Halt;
 use super::{About, Level, Secrets, TaskContext, TaskData, TaskError, TaskKind, TaskOutput, validate};
 use crate::Secret;
 use crate::process::Environment;
 use address::{Address, Further};
-use git::{Git, Halt};
+use git::Git;
 use login::{Credentials, Login};
 use reference::{Found, Reference};
 use target::{State, Target};

@@ -4,8 +4,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::address::Address;
-use super::git::{Git, Halt};
+use super::git::Git;
 use crate::task::TaskError;
+use crate::task::halt::Halt;
 
 /// Longest name of a branch or tag: that of a file.
 const MAX_NAME_BYTES: usize = 255;

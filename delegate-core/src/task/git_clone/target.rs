@@ -1,14 +1,13 @@
 //! The folder that is brought to a commit.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
 use tokio::sync::OwnedMutexGuard;
 
 use super::address::Address;
-use super::git::{Git, Halt};
+use super::git::Git;
+use crate::task::halt::Halt;
 use crate::task::workspace::{self, Place};
 use crate::task::{TaskContext, TaskError};
 
@@ -16,10 +15,6 @@ const FIELD: &str = "directory";
 
 /// What git keeps its own files in.
 const OWN_FOLDER: &str = ".git";
-
-/// Folders that a task of this process works in. Another one that is to work there waits: two gits in one folder fail.
-static AT_WORK: LazyLock<Mutex<BTreeMap<PathBuf, Weak<tokio::sync::Mutex<()>>>>> =
-    LazyLock::new(Mutex::default);
 
 /// What is in the folder before anything is done.
 #[derive(Debug, PartialEq, Eq)]
@@ -56,19 +51,9 @@ impl Target {
         self.0.path()
     }
 
-    /// Waits until no other task of this delegate works there, and keeps others away for as long as the guard lives.
+    /// See [`Place::alone`].
     pub(super) async fn alone(&self) -> OwnedMutexGuard<()> {
-        let lock = {
-            let mut at_work = AT_WORK.lock().unwrap_or_else(PoisonError::into_inner);
-            at_work.retain(|_, lock| lock.strong_count() > 0);
-            let known = at_work.get(self.path()).and_then(Weak::upgrade);
-            known.unwrap_or_else(|| {
-                let lock = Arc::default();
-                at_work.insert(self.path().to_owned(), Arc::downgrade(&lock));
-                lock
-            })
-        };
-        lock.lock_owned().await
+        self.0.alone().await
     }
 
     /// Looks at the folder, and changes nothing in it.

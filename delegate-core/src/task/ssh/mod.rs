@@ -1,0 +1,75 @@
+//! Reaching other machines by the `ssh` program: who one is there, and running something there.
+//!
+//! A login is laid out in files of the task's own directory that nobody else may read; command lines and the environment
+//! hold their paths only. A host whose key is not among the known ones is refused, always.
+
+mod client;
+#[allow(dead_code, reason = "for kinds that are to come")]
+mod remote;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::TaskError;
+use crate::Secret;
+
+pub(super) use client::Client;
+#[allow(unused_imports, reason = "for kinds that are to come")]
+pub(super) use remote::{PROGRAM, Remote, check_host, check_user, failure_of};
+
+// A login of an ssh server.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SshLogin {
+    /// The private key, in OpenSSH or PEM form.
+    pub(super) key: Secret,
+    /// What the key is encrypted with.
+    pub(super) passphrase: Option<Secret>,
+    /// Lines of a `known_hosts` file: a host with another key is refused.
+    pub(super) known_hosts: String,
+}
+
+impl SshLogin {
+    /// What is secret in it.
+    pub(super) fn secrets(&self) -> impl Iterator<Item = Secret> {
+        std::iter::once(self.key.clone()).chain(self.passphrase.clone())
+    }
+
+    /// Whether it is what it should be. `field` is its own path.
+    pub(super) fn check(&self, field: &str) -> Result<(), TaskError> {
+        let wrong = |name: &str, problem: &str| Err(TaskError::data(format!("{field}.{name}"), problem));
+        if !self.key.expose().contains("-----BEGIN ") {
+            return wrong(
+                "key",
+                "is no private key; give the whole file, from its BEGIN line on",
+            );
+        }
+        if self.known_hosts.trim().is_empty() {
+            return wrong(
+                "known_hosts",
+                "is empty; give the host's key as `ssh-keyscan HOST` prints it, after comparing it",
+            );
+        }
+        match &self.passphrase {
+            Some(passphrase) => one_line(&format!("{field}.passphrase"), passphrase.expose()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// That a value is one line, as whatever reads it wants it.
+pub(super) fn one_line(field: &str, text: &str) -> Result<(), TaskError> {
+    let problem = if text.is_empty() {
+        "is empty"
+    } else if text.contains(['\n', '\r', '\0']) {
+        "has more than one line; a line end at its end is often one too many"
+    } else {
+        return Ok(());
+    };
+    Err(TaskError::data(field, problem))
+}
+
+/// A word for a shell.
+pub(super) fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
+}

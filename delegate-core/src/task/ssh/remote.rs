@@ -1,0 +1,169 @@
+//! Running something on another machine.
+//!
+//! What runs there is sent through the standard input, never as an argument: it may hold secrets. The input then stays
+//! open; when it ends, because the task was aborted, its time was over or the delegate died, what was started there is
+//! ended too.
+
+use crate::process::{Command, Exit};
+use crate::task::allowance::Allowance;
+use crate::task::said::quoted as quote;
+use crate::task::{TaskContext, TaskError};
+
+use super::{Client, quoted};
+
+/// The program.
+pub(in crate::task) const PROGRAM: &str = "ssh";
+
+/// How `ssh` ends when it is itself that failed.
+const OWN_FAILURE: i32 = 255;
+
+/// Seconds to a connection: a machine on the other side of the world answers within some.
+const CONNECT_SECONDS: u32 = 30;
+
+/// A peer that does not answer three times within these seconds each is gone.
+const ALIVE_SECONDS: u32 = 15;
+
+/// Longest name of a host, by DNS.
+const MAX_HOST: usize = 253;
+
+/// Longest name of a user: that of most systems is 32.
+const MAX_USER: usize = 64;
+
+/// Reads a script of `$1` bytes from its input, runs it by `$2`, and ends it `$3` seconds after asking it to when the
+/// input ends first. A script that did not arrive whole is not run.
+const RUN: &str = include_str!("run.sh");
+
+/// A machine, and who we are there.
+pub(in crate::task) struct Remote<'t> {
+    pub(in crate::task) host: &'t str,
+    pub(in crate::task) port: Option<u16>,
+    pub(in crate::task) user: Option<&'t str>,
+    pub(in crate::task) client: &'t Client,
+}
+
+impl Remote<'_> {
+    /// `ssh`, which runs a script there by an interpreter. The script's exit code is its own. Its input is empty.
+    pub(in crate::task) fn script(
+        &self,
+        context: &TaskContext,
+        allowance: &Allowance,
+        interpreter: &str,
+        script: &str,
+    ) -> Command {
+        let size = script.len().to_string();
+        let grace = context.grace.as_secs().max(1).to_string();
+        self.program(context, allowance, RUN, &[&size, interpreter, &grace])
+            .stdin_left_open(script.as_bytes())
+    }
+
+    /// `ssh`, which runs a program text of ours there by `sh`, with arguments, which are public.
+    pub(in crate::task) fn program(
+        &self,
+        context: &TaskContext,
+        allowance: &Allowance,
+        text: &str,
+        args: &[&str],
+    ) -> Command {
+        let mut client = self.client.clone();
+        client.set(&format!("ConnectTimeout={CONNECT_SECONDS}"));
+        client.set(&format!("ServerAliveInterval={ALIVE_SECONDS}"));
+        // A connection of its own: another one's end is not its end.
+        client.set("ControlMaster=no");
+        client.set("ControlPath=none");
+        client.set("ForwardAgent=no");
+        client.set("ForwardX11=no");
+        client.set("RequestTTY=no");
+        // What ssh says of itself is its complaint.
+        client.set("LogLevel=ERROR");
+        let mut remote = format!("exec sh -c {} sh", quoted(text));
+        for arg in args {
+            remote.push(' ');
+            remote.push_str(&quoted(arg));
+        }
+        let mut command = context
+            .command(PROGRAM)
+            .limits(allowance.limits())
+            .args(client.options);
+        for (name, value) in &client.variables {
+            command = command.env(name, value);
+        }
+        if let Some(port) = self.port {
+            command = command.arg("-p").arg(port.to_string());
+        }
+        if let Some(user) = self.user {
+            command = command.arg("-l").arg(user);
+        }
+        command.arg("--").arg(self.host).arg(remote)
+    }
+
+    /// For people.
+    pub(in crate::task) fn name(&self) -> String {
+        match self.port {
+            Some(port) => format!("{}:{port}", self.host),
+            None => self.host.to_owned(),
+        }
+    }
+}
+
+/// What went wrong when it was `ssh` itself that failed, and not what it ran: its words, and what to do. `field` is the
+/// path of the login in the data.
+pub(in crate::task) fn failure_of(exit: &Exit, complaint: &str, field: &str) -> Option<String> {
+    if exit.code() != OWN_FAILURE {
+        return None;
+    }
+    let said = complaint.lines().map(str::trim).rfind(|line| !line.is_empty())?;
+    let has = |words: &[&str]| words.iter().any(|word| complaint.contains(word));
+    let remedy = if has(&["Host key verification failed", "REMOTE HOST IDENTIFICATION"]) {
+        format!(
+            "the host's key is not, or not as it is, in {field}.known_hosts; compare it with the one its owner tells, then add it"
+        )
+    } else if has(&["Permission denied (", "incorrect passphrase", "Load key"]) {
+        format!(
+            "the host did not take the key; check {field}.key and its passphrase, the user, and the user's authorized keys there"
+        )
+    } else if has(&["Could not resolve hostname"]) {
+        "this delegate cannot resolve the host; check its name and DNS".to_owned()
+    } else if has(&[
+        "Connection refused",
+        "timed out",
+        "No route to host",
+        "Network is unreachable",
+    ]) {
+        "this delegate does not reach the host; check the address, the port and the network".to_owned()
+    } else if has(&["closed by", "reset by", "Broken pipe", "not responding"]) {
+        "the connection broke; look at the host, and run the task again".to_owned()
+    } else {
+        return None;
+    };
+    Some(format!("{}; {remedy}", quote(said)))
+}
+
+/// That a host is one, and nothing that `ssh` takes as more.
+pub(in crate::task) fn check_host(field: &str, host: &str) -> Result<(), TaskError> {
+    let fits = |letter: char| letter.is_ascii_alphanumeric() || ".-_:%".contains(letter);
+    let problem = if host.is_empty() || host.len() > MAX_HOST {
+        "must be a host's name or address, of up to 253 characters"
+    } else if host.starts_with('-') {
+        "must not begin with a hyphen"
+    } else if !host.chars().all(fits) {
+        "must be a host's name or address; the user and the port are fields of their own"
+    } else {
+        return Ok(());
+    };
+    Err(TaskError::data(field, problem))
+}
+
+/// That a user is one.
+pub(in crate::task) fn check_user(field: &str, user: &str) -> Result<(), TaskError> {
+    let fits = |letter: char| letter.is_ascii_alphanumeric() || ".-_@\\+".contains(letter);
+    let problem = if user.is_empty() || user.len() > MAX_USER {
+        "must be a user's name, of up to 64 characters"
+    } else if user.starts_with('-') {
+        "must not begin with a hyphen"
+    } else if !user.chars().all(fits) {
+        "must be a user's name"
+    } else {
+        return Ok(());
+    };
+    Err(TaskError::data(field, problem))
+}
