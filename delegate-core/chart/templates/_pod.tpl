@@ -62,6 +62,13 @@ setHome: {{ and $work (not (has "HOME" $names)) }}
 {{- if $scratch.setHome -}}
 {{- $env = append $env (dict "name" "HOME" "value" .Values.scratch.workingDir) -}}
 {{- end -}}
+{{- $given := list -}}
+{{- range .Values.custom_envs -}}
+{{- $given = append $given .name -}}
+{{- end -}}
+{{- if and .Values.dind.enabled (not (has "DOCKER_HOST" $given)) -}}
+{{- $env = append $env (dict "name" "DOCKER_HOST" "value" (include "harness-delegate.dindHost" .)) -}}
+{{- end -}}
 {{- range .Values.custom_envs -}}
 {{- $env = append $env . -}}
 {{- end -}}
@@ -103,6 +110,10 @@ setHome: {{ and $work (not (has "HOME" $names)) }}
     (dict "secretName" (printf "%s-addcerts" $name) "defaultMode" $secretMode)) -}}
 {{- $mounts = append $mounts (dict "name" "shared-certificates" "mountPath" $v.shared_certificates.certs_path
     "subPath" "ca.bundle" "readOnly" true) -}}
+{{- end -}}
+{{- if $v.dind.enabled -}}
+{{- $volumes = concat $volumes (include "harness-delegate.dindVolumes" . | fromYamlArray) -}}
+{{- $mounts = append $mounts (include "harness-delegate.dindMount" . | fromYaml) -}}
 {{- end -}}
 {{- toYaml (dict "volumes" (concat $volumes ($v.custom_volumes | default list))
     "mounts" (concat $mounts ($v.custom_mounts | default list))) -}}

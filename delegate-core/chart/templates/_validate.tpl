@@ -66,6 +66,10 @@
 {{- $wrong = append $wrong "networkPolicy restricts nothing: set networkPolicy.restrictIngress or networkPolicy.egress, or networkPolicy.enabled=false" -}}
 {{- end -}}
 
+{{- if and $v.dind.enabled (semverCompare "<1.29.0-0" .Capabilities.KubeVersion.Version) -}}
+{{- $wrong = append $wrong (printf "dind.enabled needs Kubernetes 1.29, which can keep the engine until the delegate has drained, and this is %s: set dind.enabled=false, and give the delegate an engine by DOCKER_HOST in custom_envs" .Capabilities.KubeVersion.Version) -}}
+{{- end -}}
+
 {{- if $v.upgrader.enabled -}}
 {{- $job := include "harness-delegate.upgraderJob" . -}}
 {{- if gt (len $job) 52 -}}

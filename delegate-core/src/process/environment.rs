@@ -51,6 +51,10 @@ const ALLOWED: &[&str] = &[
     "KUBERNETES_SERVICE_HOST",
     "KUBERNETES_SERVICE_PORT",
     "KUBERNETES_SERVICE_PORT_HTTPS",
+    // The container engine beside us, and where its certificates are.
+    "DOCKER_HOST",
+    "DOCKER_TLS_VERIFY",
+    "DOCKER_CERT_PATH",
     // Workload identities: names and paths, not the credentials themselves.
     "AWS_REGION",
     "AWS_DEFAULT_REGION",

@@ -85,6 +85,7 @@ const OBJECTS: &[(&str, &[&str])] = &[
         "network-policy",
         &[BASE, NAMESPACE_ADMIN, "NetworkPolicy/N PodDisruptionBudget/N"],
     ),
+    ("dind", &[BASE, NAMESPACE_ADMIN]),
     (
         "upgrader",
         &[

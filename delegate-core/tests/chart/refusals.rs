@@ -31,6 +31,8 @@ const WRONG: &[(&[&str], &[&str])] = &[
     (&["custom_envs[0].value=x"], &["custom_envs", "name"]),
     (&["tolerations=x"], &["tolerations"]),
     (&["image=null"], &["image"]),
+    (&["dind.enabled=yes"], &["dind", "enabled"]),
+    (&["dind.extraArgs[0]=debug"], &["dind", "extraArgs"]),
     (&["commonLabels.a=1"], &["commonLabels"]),
     // By the templates: values that depend on one another, and secrets.
     (&["accountId="], &["accountId is missing"]),
@@ -146,6 +148,23 @@ fn all_that_is_wrong_is_said_at_once() {
     let error = String::from_utf8_lossy(&output.stderr);
     for key in ["accountId", "delegateToken", "k8sPermissionsType"] {
         assert!(error.contains(&format!("- {key}")), "{key} is not in: {error}");
+    }
+}
+
+#[test]
+fn an_engine_beside_the_delegate_is_refused_where_kubernetes_cannot_keep_it() {
+    let token = format!("delegateToken={TOKEN}");
+    let set = ["accountId=golden-account", &token, "dind.enabled=true"];
+    for helm in HELMS.map(Helm::new) {
+        for (version, taken) in [("1.28.9", false), ("1.29.0", true), ("1.29.3-eks-1", true)] {
+            let output = helm.template_for(version, &set);
+            let error = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.success(), taken, "{} {version}: {error}", helm.name);
+            assert!(
+                taken || error.contains("dind.enabled needs Kubernetes 1.29"),
+                "{error}"
+            );
+        }
     }
 }
 

@@ -68,6 +68,13 @@ impl Helm {
         )
     }
 
+    /// The same for a version of Kubernetes.
+    pub(crate) fn template_for(&self, kubernetes: &str, set: &[&str]) -> Output {
+        let mut command = vec!["template", RELEASE, "CHART", "--namespace", NAMESPACE];
+        command.extend(["--kube-version", kubernetes]);
+        self.with_values(&command, None, set)
+    }
+
     pub(crate) fn lint(&self, values: Option<&Path>) -> Output {
         self.with_values(&["lint", "--strict", "CHART"], values, &[])
     }

@@ -146,32 +146,87 @@ fn every_mount_has_a_volume_and_a_path_of_its_own() {
                 .iter()
                 .map(|volume| volume["name"].clone())
                 .collect();
-            let mounts = list(&pod["containers"][0]["volumeMounts"]);
-            let paths: BTreeSet<_> = mounts
+            let mut mounted = BTreeSet::new();
+            for container in list(&pod["initContainers"])
                 .iter()
-                .map(|mount| mount["mountPath"].as_str().unwrap())
-                .collect();
-            assert_eq!(
-                paths.len(),
-                mounts.len(),
-                "{name}: {}: two mounts at one path",
-                id(object)
-            );
-            for mount in &mounts {
-                assert!(
-                    volumes.contains(&mount["name"]),
-                    "{name}: {}: no volume for {mount}",
+                .chain(&list(&pod["containers"]))
+            {
+                let mounts = list(&container["volumeMounts"]);
+                let paths: BTreeSet<_> = mounts
+                    .iter()
+                    .map(|mount| mount["mountPath"].as_str().unwrap())
+                    .collect();
+                assert_eq!(
+                    paths.len(),
+                    mounts.len(),
+                    "{name}: {}: two mounts at one path",
                     id(object)
                 );
+                for mount in &mounts {
+                    assert!(
+                        volumes.contains(&mount["name"]),
+                        "{name}: {}: no volume for {mount}",
+                        id(object)
+                    );
+                    mounted.insert(mount["name"].to_string());
+                }
             }
             assert_eq!(
                 volumes.len(),
-                mounts.len(),
+                mounted.len(),
                 "{name}: {}: a volume that nothing mounts",
                 id(object)
             );
         }
     }
+}
+
+#[test]
+fn the_engine_beside_the_delegate_meets_it_at_a_socket_of_its_group() {
+    let pod = |set: &[&str]| {
+        let mut all = vec!["dind.enabled=true"];
+        all.extend(set);
+        objects_with(&all)[DEPLOYMENT]["spec"]["template"]["spec"].clone()
+    };
+    let variables = |container: &Value| -> Vec<Value> {
+        let all = container["env"].as_array().unwrap().iter();
+        all.filter(|variable| variable["name"] == "DOCKER_HOST")
+            .map(|variable| variable["value"].clone())
+            .collect()
+    };
+    let default = pod(&[]);
+    let (engine, delegate) = (&default["initContainers"][0], &default["containers"][0]);
+    let host = json!("unix:///var/run/dind/docker.sock");
+    assert_eq!(variables(engine), variables(delegate));
+    assert_eq!(variables(engine), [host]);
+    for container in [engine, delegate] {
+        let mounts = container["volumeMounts"].as_array().unwrap();
+        assert!(
+            mounts.contains(&json!({"name": "dind-socket", "mountPath": "/var/run/dind"})),
+            "{container}"
+        );
+    }
+    // It is there before the delegate, and stays until that has drained.
+    assert_eq!(engine["restartPolicy"], "Always");
+    assert!(engine["startupProbe"].is_object());
+    assert_eq!(engine["securityContext"]["privileged"], true);
+    assert_eq!(delegate["securityContext"]["allowPrivilegeEscalation"], false);
+    let group = |set: &[&str]| pod(set)["initContainers"][0]["args"][2].clone();
+    assert_eq!(group(&[]), "--group=1001");
+    assert_eq!(
+        group(&["delegate.pod.securityContext.fsGroup=1000730000"]),
+        "--group=1000730000"
+    );
+    assert_eq!(group(&["delegate.pod.securityContext=null"]), "--group=0");
+    let own = pod(&[
+        "custom_envs[0].name=DOCKER_HOST",
+        "custom_envs[0].value=tcp://other:1",
+    ]);
+    assert_eq!(variables(&own["containers"][0]), [json!("tcp://other:1")]);
+    assert_eq!(
+        case("minimal")[DEPLOYMENT]["spec"]["template"]["spec"]["initContainers"],
+        Value::Null
+    );
 }
 
 #[test]
