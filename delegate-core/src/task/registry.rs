@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{
-    EcsDeploy, EcsRestart, GitClone, HttpRequest, NextVersion, ShellScript, StaticSecret, TaskKind, Terraform,
+    EcsDeploy, EcsRestart, GitClone, HttpRequest, ImageBuild, ImagePush, NextVersion, ShellScript,
+    StaticSecret, TaskKind, Terraform,
 };
 use crate::process::Environment;
 
@@ -30,6 +31,8 @@ impl Registry {
             .with(GitClone)
             .with(EcsDeploy)
             .with(EcsRestart)
+            .with(ImageBuild)
+            .with(ImagePush)
             .with(Terraform);
         #[cfg(feature = "sql")]
         let standard = standard.with(super::Sql);

@@ -15,12 +15,16 @@ mod bench;
 mod cluster;
 mod delegate;
 mod ecs;
+mod engine;
 mod every;
 mod git_clone;
 mod git_server;
 mod http;
+mod image_build;
+mod image_push;
 #[path = "../support/moto.rs"]
 mod moto;
+mod registry;
 mod shell_script;
 mod sql;
 mod sshd;

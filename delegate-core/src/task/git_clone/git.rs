@@ -2,15 +2,14 @@
 
 use std::path::Path;
 
-use async_trait::async_trait;
-
 use super::address::{Address, Further, Transport, scheme};
 use super::login::Login;
-use crate::process::{Command, Exit, Line, LineSink, Stream};
+use crate::process::Command;
+use crate::task::TaskContext;
 use crate::task::allowance::Allowance;
 use crate::task::halt::Halt;
-use crate::task::said::{self, LastWords};
-use crate::task::{Level, LogWriter, TaskContext, TaskError};
+use crate::task::said;
+use crate::task::tool::{Answer, Tool};
 
 /// Settings that hold whatever a repository's own configuration says.
 const SETTINGS: [&str; 6] = [
@@ -41,13 +40,9 @@ const SURROUNDINGS: [(&str, &str); 5] = [
     ("LANGUAGE", "C"),
 ];
 
-/// Most of an answer that is read: a server with thousands of branches whose names end alike.
-const MAX_ANSWER_BYTES: usize = 1024 * 1024;
-
 /// The git program, as one task runs it.
 pub(super) struct Git<'t> {
-    context: &'t TaskContext,
-    allowance: &'t Allowance,
+    tool: Tool<'t>,
     address: &'t Address,
     /// The value of `GIT_ALLOW_PROTOCOL`: submodules are held to it, too.
     transports: String,
@@ -70,8 +65,7 @@ impl<'t> Git<'t> {
             .map(scheme)
             .collect();
         Self {
-            context,
-            allowance,
+            tool: Tool::new("git", context, allowance),
             address,
             transports: transports.join(":"),
             login,
@@ -94,25 +88,8 @@ impl<'t> Git<'t> {
         folder: Option<&Path>,
         args: &[&str],
         doing: &str,
-    ) -> Result<Result<String, String>, Halt> {
-        let captured = self
-            .command(folder, args)
-            .capture(&self.context.cancel, MAX_ANSWER_BYTES)
-            .await
-            .map_err(TaskError::from)?;
-        if let Some(output) = self.allowance.ended_child(&captured.exit, doing) {
-            return Err(output.into());
-        }
-        if captured.exit.success() {
-            return Ok(Ok(String::from_utf8_lossy(&captured.stdout).into_owned()));
-        }
-        let complaint = String::from_utf8_lossy(&captured.stderr);
-        let complaint = complaint.trim();
-        Ok(Err(if complaint.is_empty() {
-            format!("git ended with {}", captured.exit.code())
-        } else {
-            complaint.to_owned()
-        }))
+    ) -> Result<Answer<String>, Halt> {
+        self.tool.ask(self.command(folder, args), doing).await
     }
 
     /// Runs it in a folder, its progress in the log.
@@ -129,25 +106,8 @@ impl<'t> Git<'t> {
         folder: &Path,
         args: &[&str],
         doing: &str,
-    ) -> Result<Result<(), String>, Halt> {
-        let mut progress = Progress::new(self.context.log.clone());
-        let exit: Exit = self
-            .command(Some(folder), args)
-            .run(&self.context.cancel, &mut progress)
-            .await
-            .map_err(TaskError::from)?;
-        if let Some(output) = self.allowance.ended_child(&exit, doing) {
-            return Err(output.into());
-        }
-        if exit.success() {
-            return Ok(Ok(()));
-        }
-        let complaint = progress.complaint();
-        Ok(Err(if complaint.is_empty() {
-            format!("git ended with {}", exit.code())
-        } else {
-            complaint
-        }))
+    ) -> Result<Answer<()>, Halt> {
+        self.tool.run(self.command(Some(folder), args), doing).await
     }
 
     fn command(&self, folder: Option<&Path>, args: &[&str]) -> Command {
@@ -157,12 +117,8 @@ impl<'t> Git<'t> {
             .chain(lfs)
             .copied()
             .chain(self.login.settings.iter().map(String::as_str));
-        let mut command = self
-            .context
-            .command("git")
-            .limits(self.allowance.limits())
-            .env("HOME", &self.context.work_dir)
-            .env("XDG_CONFIG_HOME", &self.context.work_dir);
+        let home = &self.tool.context.work_dir;
+        let mut command = self.tool.command().env("HOME", home).env("XDG_CONFIG_HOME", home);
         for (name, value) in SURROUNDINGS {
             command = command.env(name, value);
         }
@@ -266,73 +222,9 @@ fn remedy(complaint: &str) -> Option<&'static str> {
     )
 }
 
-/// Passes git's progress on: of each line that git draws again and again, its last state.
-struct Progress {
-    log: LogWriter,
-    kept: LastWords,
-}
-
-impl Progress {
-    fn new(log: LogWriter) -> Self {
-        Self {
-            log,
-            kept: LastWords::default(),
-        }
-    }
-
-    fn complaint(self) -> String {
-        self.kept.text()
-    }
-}
-
-#[async_trait]
-impl LineSink for Progress {
-    async fn write(&mut self, lines: Vec<Line>) {
-        for line in lines {
-            let text = last_state(&line.text);
-            if text.is_empty() {
-                continue;
-            }
-            let level = if text.starts_with("fatal:") || text.starts_with("error:") {
-                Level::Error
-            } else if text.starts_with("warning:") {
-                Level::Warn
-            } else {
-                Level::Info
-            };
-            self.log.line(level, text).await;
-            if line.stream == Stream::Stderr {
-                self.kept.push(text);
-            }
-        }
-    }
-}
-
-/// A line is drawn again after a carriage return; spaces or an escape at its end erase what was longer before.
-fn last_state(line: &str) -> &str {
-    line.trim_end_matches("\u{1b}[K")
-        .trim_end()
-        .rsplit('\r')
-        .next()
-        .unwrap_or_default()
-        .trim_end()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn of_a_line_that_is_drawn_again_its_last_state_is_shown() {
-        let line = "Receiving objects:  50% (1/2)\rReceiving objects: 100% (2/2)\rReceiving objects: 100% (2/2), done.";
-        assert_eq!(last_state(line), "Receiving objects: 100% (2/2), done.");
-        assert_eq!(
-            last_state("remote: Counting objects: 1\u{1b}[K"),
-            "remote: Counting objects: 1"
-        );
-        assert_eq!(last_state("a\rb        \r"), "b");
-        assert_eq!(last_state(""), "");
-    }
 
     #[test]
     fn the_complaint_is_found_among_what_is_said_around_it() {
