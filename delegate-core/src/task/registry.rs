@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{
-    EcsDeploy, EcsRestart, GitClone, HttpRequest, ImageBuild, ImagePush, NextVersion, ShellScript,
-    StaticSecret, TaskKind, Terraform,
+    EcsDeploy, EcsRestart, GitClone, HttpRequest, ImageBuild, ImagePush, KubernetesApply, NextVersion,
+    ShellScript, StaticSecret, TaskKind, Terraform,
 };
 use crate::process::Environment;
 
@@ -33,6 +33,7 @@ impl Registry {
             .with(EcsRestart)
             .with(ImageBuild)
             .with(ImagePush)
+            .with(KubernetesApply)
             .with(Terraform);
         #[cfg(feature = "sql")]
         let standard = standard.with(super::Sql);

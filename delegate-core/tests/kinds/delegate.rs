@@ -119,6 +119,10 @@ pub(crate) struct Started {
 }
 
 impl Started {
+    pub(crate) fn is_over(&self) -> bool {
+        self.running.is_finished()
+    }
+
     pub(crate) async fn end(self) -> Outcome {
         let response = self.running.await.unwrap();
         assert_described(self.kind, &response);

@@ -22,6 +22,8 @@ mod git_server;
 mod http;
 mod image_build;
 mod image_push;
+mod kubernetes;
+mod kubernetes_apply;
 #[path = "../support/moto.rs"]
 mod moto;
 mod registry;
