@@ -5,6 +5,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::steps::Step;
 use crate::Secret;
 use crate::task::{Span, TaskData, TaskError, workspace};
 
@@ -43,6 +44,8 @@ pub(super) struct Data {
     /// What to do when it cannot be applied, or is not rolled out in time.
     #[serde(default)]
     pub(super) on_failure: OnFailure,
+    /// A step of a deployment that goes ahead bit by bit, from the same manifests; without, they are applied as they are.
+    pub(super) step: Option<Step>,
 }
 
 // Its description is that of the field.
@@ -97,7 +100,7 @@ pub(super) enum OnFailure {
     /// Leave it as it is, to be looked at.
     #[default]
     Keep,
-    /// Apply what was good last under this name, and remove what is new.
+    /// Apply what was good last under this name, and remove what is new; of a step, remove its Deployments.
     Rollback,
 }
 
@@ -153,6 +156,15 @@ impl TaskData for Data {
                 }
             }
             Manifests::Kustomize(Kustomize { folder }) => check_path("manifests.kustomize.folder", folder)?,
+        }
+        if let Some(step) = &self.step {
+            if self.prune {
+                return wrong(
+                    "prune",
+                    "goes with no step, which applies only a part; leave one of the two out",
+                );
+            }
+            step.check()?;
         }
         if let Some(access) = &self.cluster {
             if access.kubeconfig.as_ref().is_some_and(Secret::is_empty) {

@@ -1,7 +1,7 @@
 //! `KUBERNETES_APPLY`: brings objects of a Kubernetes cluster to what manifests say.
 //!
 //! Data: `{name, manifests: {inline | files | kustomize}, namespace?, cluster?, dry_run?, prune?, force_conflicts?, wait?,
-//! on_failure?}`. Result: the common fields, `objects`, `rolled_back` and `dry_run`.
+//! on_failure?, step?}`. Result: the common fields, `objects`, `rolled_back`, `dry_run` and `color`.
 //!
 //! The work is done by the `kubectl` program, by server-side apply with a field manager of ours: what others own of an
 //! object stays theirs, and a field that both want is a conflict that is named. Then it is waited until Deployments,
@@ -11,12 +11,16 @@
 //! `prune`, which removes exactly those that an earlier task of the name applied and this one does not have; and the
 //! manifests that were good last, for `on_failure: rollback`, which applies them again. Two tasks with one name at a time
 //! are not kept apart.
+//!
+//! A `step` goes ahead bit by bit instead: a canary, or two colors; see [`steps`]. What it makes is not written down: each step
+//! finds it by its name.
 
 mod cluster;
 mod data;
 mod object;
 mod record;
 mod rollout;
+mod steps;
 
 use async_trait::async_trait;
 use schemars::JsonSchema;
@@ -31,6 +35,7 @@ use cluster::Cluster;
 use data::{Data, OnFailure};
 use object::{Objects, Told};
 use record::Record;
+use steps::Color;
 
 /// The kind `KUBERNETES_APPLY`.
 pub struct KubernetesApply;
@@ -43,6 +48,8 @@ struct Fields {
     rolled_back: bool,
     /// Whether nothing was changed, because that was asked for.
     dry_run: bool,
+    /// The color that a step deployed, or brought into use; null without. An output variable, too.
+    color: Option<Color>,
 }
 
 #[async_trait]
@@ -86,7 +93,13 @@ impl TaskKind for KubernetesApply {
             ..Fields::default()
         };
         match work(&data, &context, &allowance, &mut fields).await {
-            Ok(()) => Ok(TaskOutput::success().with_fields(&fields)),
+            Ok(()) => {
+                let color = fields
+                    .color
+                    .map(|color| ("color".to_owned(), color.name().to_owned()));
+                let vars = color.into_iter().collect();
+                Ok(TaskOutput::success().with_vars(vars).with_fields(&fields))
+            }
             Err(Halt::Output(output)) => Ok(output.with_fields(&fields)),
             Err(Halt::Error(error)) => Err(error),
         }
@@ -101,6 +114,9 @@ async fn work(
 ) -> Result<(), Halt> {
     let cluster = Cluster::lay_out(data, context, allowance).await?;
     let wanted = cluster.read(&data.manifests).await?;
+    if let Some(step) = &data.step {
+        return steps::run(step, &cluster, &wanted, data, fields).await;
+    }
     let record = Record::read(&cluster, &data.name).await?;
     let leftover = if data.prune {
         record.objects_without(&wanted)
