@@ -38,6 +38,18 @@ pub(super) fn read<T: DeserializeOwned>(data: &Value) -> Result<T, TaskError> {
     })
 }
 
+/// That a value is one line, as whatever reads it wants it.
+pub(super) fn one_line(field: &str, text: &str) -> Result<(), TaskError> {
+    let problem = if text.is_empty() {
+        "is empty"
+    } else if text.contains(['\n', '\r', '\0']) {
+        "has more than one line; a line end at its end is often one too many"
+    } else {
+        return Ok(());
+    };
+    Err(TaskError::data(field, problem))
+}
+
 /// serde says ``invalid type: string "hunter2", expected a map``; the value goes, its type stays. And it says
 /// ``unknown variant `hunter2`, expected `GET` or `PUT` ``.
 fn without_value(message: &str) -> String {

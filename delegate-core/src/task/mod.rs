@@ -41,6 +41,7 @@ mod ssh;
 mod terraform;
 mod tool;
 mod version;
+mod vm_deploy;
 mod workspace;
 
 use async_trait::async_trait;
@@ -68,6 +69,7 @@ pub use span::Span;
 pub use sql::Sql;
 pub use terraform::Terraform;
 pub use version::NextVersion;
+pub use vm_deploy::VmDeploy;
 
 use crate::process::Environment;
 

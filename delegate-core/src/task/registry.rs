@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{
     EcsDeploy, EcsRestart, GitClone, HttpRequest, ImageBuild, ImagePush, KubernetesApply, NextVersion,
-    ShellScript, StaticSecret, TaskKind, Terraform,
+    ShellScript, StaticSecret, TaskKind, Terraform, VmDeploy,
 };
 use crate::process::Environment;
 
@@ -34,7 +34,8 @@ impl Registry {
             .with(ImageBuild)
             .with(ImagePush)
             .with(KubernetesApply)
-            .with(Terraform);
+            .with(Terraform)
+            .with(VmDeploy);
         #[cfg(feature = "sql")]
         let standard = standard.with(super::Sql);
         standard

@@ -14,8 +14,8 @@ use crate::process::User;
 /// Longest path of most systems.
 const MAX_PATH_BYTES: usize = 4096;
 
-/// Folders that a task of this process works in. Another one that is to work there waits: two gits, or two terraforms, in
-/// one folder fail.
+/// Places that a task of this process works at. Another one that is to work there waits: two gits in one folder, or two
+/// helms on one release, fail.
 static AT_WORK: LazyLock<Mutex<BTreeMap<PathBuf, Weak<tokio::sync::Mutex<()>>>>> =
     LazyLock::new(Mutex::default);
 
@@ -93,17 +93,7 @@ impl Place {
 
     /// Waits until no other task of this delegate works there, and keeps others away for as long as the guard lives.
     pub(super) async fn alone(&self) -> OwnedMutexGuard<()> {
-        let lock = {
-            let mut at_work = AT_WORK.lock().unwrap_or_else(PoisonError::into_inner);
-            at_work.retain(|_, lock| lock.strong_count() > 0);
-            let known = at_work.get(self.path()).and_then(Weak::upgrade);
-            known.unwrap_or_else(|| {
-                let lock = Arc::default();
-                at_work.insert(self.path().to_owned(), Arc::downgrade(&lock));
-                lock
-            })
-        };
-        lock.lock_owned().await
+        alone(self.path().to_owned()).await
     }
 
     /// What is wrong with it, for the error of its field.
@@ -125,6 +115,22 @@ impl Place {
             Err(error) => Err(self.wrong(format_args!("cannot be read: {error}"))),
         }
     }
+}
+
+/// Waits until no other task of this delegate works at a place, which need not be on this machine, and keeps others away for as
+/// long as the guard lives.
+pub(super) async fn alone(place: PathBuf) -> OwnedMutexGuard<()> {
+    let lock = {
+        let mut at_work = AT_WORK.lock().unwrap_or_else(PoisonError::into_inner);
+        at_work.retain(|_, lock| lock.strong_count() > 0);
+        let known = at_work.get(&place).and_then(Weak::upgrade);
+        known.unwrap_or_else(|| {
+            let lock = Arc::default();
+            at_work.insert(place, Arc::downgrade(&lock));
+            lock
+        })
+    };
+    lock.lock_owned().await
 }
 
 /// Whether the part of `path` that exists is really below `workspace`.

@@ -32,3 +32,4 @@ mod sql;
 mod sshd;
 mod terraform;
 mod version;
+mod vm_deploy;

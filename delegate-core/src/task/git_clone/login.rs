@@ -8,8 +8,9 @@ use serde::Deserialize;
 
 use super::address::{Address, Further, Transport, scheme};
 use crate::Secret;
+use crate::task::data::one_line;
 use crate::task::files::write_private;
-use crate::task::ssh::{Client, SshLogin, one_line, quoted};
+use crate::task::ssh::{Client, SshLogin, quoted};
 use crate::task::{TaskContext, TaskError};
 
 // Its description is that of the field.

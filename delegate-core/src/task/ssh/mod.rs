@@ -4,17 +4,16 @@
 //! hold their paths only. A host whose key is not among the known ones is refused, always.
 
 mod client;
-#[allow(dead_code, reason = "for kinds that are to come")]
 mod remote;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::TaskError;
+use super::data::one_line;
 use crate::Secret;
 
 pub(super) use client::Client;
-#[allow(unused_imports, reason = "for kinds that are to come")]
 pub(super) use remote::{PROGRAM, Remote, check_host, check_user, failure_of};
 
 // A login of an ssh server.
@@ -55,18 +54,6 @@ impl SshLogin {
             None => Ok(()),
         }
     }
-}
-
-/// That a value is one line, as whatever reads it wants it.
-pub(super) fn one_line(field: &str, text: &str) -> Result<(), TaskError> {
-    let problem = if text.is_empty() {
-        "is empty"
-    } else if text.contains(['\n', '\r', '\0']) {
-        "has more than one line; a line end at its end is often one too many"
-    } else {
-        return Ok(());
-    };
-    Err(TaskError::data(field, problem))
 }
 
 /// A word for a shell.

@@ -4,6 +4,8 @@
 //! open; when it ends, because the task was aborted, its time was over or the delegate died, what was started there is
 //! ended too.
 
+use std::path::Path;
+
 use crate::process::{Command, Exit};
 use crate::task::allowance::Allowance;
 use crate::task::said::quoted as quote;
@@ -64,6 +66,45 @@ impl Remote<'_> {
         text: &str,
         args: &[&str],
     ) -> Command {
+        let words = self.words(text, args);
+        self.finish(
+            context,
+            context.command(PROGRAM).limits(allowance.limits()).args(words),
+        )
+    }
+
+    /// The same with a file of this machine as the input of what runs there: it is opened by the user of tasks.
+    pub(in crate::task) fn program_with(
+        &self,
+        context: &TaskContext,
+        allowance: &Allowance,
+        file: &Path,
+        text: &str,
+        args: &[&str],
+    ) -> Command {
+        let command = context
+            .command("sh")
+            .limits(allowance.limits())
+            .args(["-c", "file=$1; shift; exec \"$@\" <\"$file\"", "sh"])
+            .arg(file)
+            .arg(PROGRAM)
+            .args(self.words(text, args));
+        self.finish(context, command)
+    }
+
+    /// With a mark of its own: several of them run for one task, and the end of one is not that of the others. They start
+    /// nothing that would outlive them here.
+    fn finish(&self, context: &TaskContext, command: Command) -> Command {
+        let mark = format!("{}-{:08x}", context.task_id, fastrand::u32(..));
+        let mut command = command.mark(mark);
+        for (name, value) in &self.client.variables {
+            command = command.env(name, value);
+        }
+        command
+    }
+
+    /// The arguments of `ssh`.
+    fn words(&self, text: &str, args: &[&str]) -> Vec<String> {
         let mut client = self.client.clone();
         client.set(&format!("ConnectTimeout={CONNECT_SECONDS}"));
         client.set(&format!("ServerAliveInterval={ALIVE_SECONDS}"));
@@ -73,35 +114,24 @@ impl Remote<'_> {
         client.set("ForwardAgent=no");
         client.set("ForwardX11=no");
         client.set("RequestTTY=no");
-        // What ssh says of itself is its complaint.
-        client.set("LogLevel=ERROR");
         let mut remote = format!("exec sh -c {} sh", quoted(text));
         for arg in args {
             remote.push(' ');
             remote.push_str(&quoted(arg));
         }
-        let mut command = context
-            .command(PROGRAM)
-            .limits(allowance.limits())
-            .args(client.options);
-        for (name, value) in &client.variables {
-            command = command.env(name, value);
-        }
-        if let Some(port) = self.port {
-            command = command.arg("-p").arg(port.to_string());
-        }
-        if let Some(user) = self.user {
-            command = command.arg("-l").arg(user);
-        }
-        command.arg("--").arg(self.host).arg(remote)
-    }
-
-    /// For people.
-    pub(in crate::task) fn name(&self) -> String {
-        match self.port {
-            Some(port) => format!("{}:{port}", self.host),
-            None => self.host.to_owned(),
-        }
+        let mut words = client.options;
+        words.extend(
+            self.port
+                .into_iter()
+                .flat_map(|port| ["-p".to_owned(), port.to_string()]),
+        );
+        words.extend(
+            self.user
+                .into_iter()
+                .flat_map(|user| ["-l".to_owned(), user.to_owned()]),
+        );
+        words.extend(["--".to_owned(), self.host.to_owned(), remote]);
+        words
     }
 }
 
