@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{
-    EcsDeploy, EcsRestart, GitClone, HttpRequest, ImageBuild, ImagePush, KubernetesApply, NextVersion,
-    ShellScript, StaticSecret, TaskKind, Terraform, VmDeploy,
+    EcsDeploy, EcsRestart, GitClone, HelmDeploy, HelmPush, HttpRequest, ImageBuild, ImagePush,
+    KubernetesApply, NextVersion, ShellScript, StaticSecret, TaskKind, Terraform, VmDeploy,
 };
 use crate::process::Environment;
 
@@ -35,6 +35,8 @@ impl Registry {
             .with(ImagePush)
             .with(KubernetesApply)
             .with(Terraform)
+            .with(HelmDeploy)
+            .with(HelmPush)
             .with(VmDeploy);
         #[cfg(feature = "sql")]
         let standard = standard.with(super::Sql);

@@ -19,6 +19,7 @@ mod engine;
 mod every;
 mod git_clone;
 mod git_server;
+mod helm;
 mod http;
 mod image_build;
 mod image_push;

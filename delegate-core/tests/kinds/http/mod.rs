@@ -1,7 +1,7 @@
 //! `HTTP`, against real servers: plain, TLS, and TLS that wants to know who asks.
 
 mod refusals;
-mod server;
+pub(crate) mod server;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -19,21 +19,21 @@ use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
 /// A server for a test, and what it was asked. It ends with the test.
-pub(super) struct Server {
-    pub(super) address: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
     asked: Asked,
     _running: AbortOnDropHandle<()>,
 }
 
 /// The requests of a server: method, target, headers.
-pub(super) type Asked = Arc<Mutex<Vec<(String, String, HeaderMap)>>>;
+pub(crate) type Asked = Arc<Mutex<Vec<(String, String, HeaderMap)>>>;
 
 impl Server {
-    pub(super) async fn start(routes: Router) -> Self {
+    pub(crate) async fn start(routes: Router) -> Self {
         Self::with_tls(routes, None).await
     }
 
-    pub(super) async fn with_tls(routes: Router, tls: Option<ServerConfig>) -> Self {
+    pub(crate) async fn with_tls(routes: Router, tls: Option<ServerConfig>) -> Self {
         let asked = Asked::default();
         let record = axum::middleware::from_fn_with_state(Arc::clone(&asked), record);
         let routes = routes.layer(record);
@@ -69,11 +69,11 @@ impl Server {
         }
     }
 
-    pub(super) fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
-    pub(super) fn asked(&self) -> Vec<(String, String, HeaderMap)> {
+    pub(crate) fn asked(&self) -> Vec<(String, String, HeaderMap)> {
         self.asked.lock().unwrap().clone()
     }
 }
@@ -87,9 +87,9 @@ async fn record(State(asked): State<Asked>, request: Request, next: axum::middle
     next.run(request).await
 }
 
-pub(super) type Ca = CertifiedIssuer<'static, KeyPair>;
+pub(crate) type Ca = CertifiedIssuer<'static, KeyPair>;
 
-pub(super) fn authority(name: &str) -> Ca {
+pub(crate) fn authority(name: &str) -> Ca {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -97,14 +97,14 @@ pub(super) fn authority(name: &str) -> Ca {
 }
 
 /// A certificate and its key, PEM.
-pub(super) fn issue(ca: &Ca, name: &str) -> (String, String) {
+pub(crate) fn issue(ca: &Ca, name: &str) -> (String, String) {
     let key = KeyPair::generate().unwrap();
     let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
     (params.signed_by(&key, ca).unwrap().pem(), key.serialize_pem())
 }
 
 /// A server named `localhost` that wants a certificate of its clients.
-pub(super) fn mutual(ca: &Ca, clients_of: &Ca) -> ServerConfig {
+pub(crate) fn mutual(ca: &Ca, clients_of: &Ca) -> ServerConfig {
     let (certificate, key) = issue(ca, "localhost");
     let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
