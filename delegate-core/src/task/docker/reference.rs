@@ -113,6 +113,8 @@ mod tests {
             ("app", DOCKER_HUB, "app", None),
             ("team/app:1.2-rc.1", DOCKER_HUB, "team/app", Some("1.2-rc.1")),
             ("localhost/app", "localhost", "app", None),
+            // Without a slash, what stands before the colon is a name.
+            ("h.com:5000", DOCKER_HUB, "h.com", Some("5000")),
             (
                 "127.0.0.1:5000/team/app:v1",
                 "127.0.0.1:5000",
@@ -159,7 +161,6 @@ mod tests {
             "a:b:c",
             ".a",
             "a-",
-            "h.com:5000",
         ] {
             assert!(Reference::read("f", text).is_err(), "{text:?}");
         }
