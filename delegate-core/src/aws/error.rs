@@ -82,7 +82,13 @@ impl AwsError {
         let text = String::from_utf8_lossy(&reply.body);
         // With or without a name space before it.
         let kind = json["__type"].as_str().and_then(|kind| kind.rsplit('#').next());
-        let code = kind.or_else(|| element(&text, "Code")).unwrap_or("no code");
+        // The answer to a HEAD has no words.
+        let silent = match reply.status {
+            StatusCode::FORBIDDEN => "AccessDenied",
+            StatusCode::NOT_FOUND => "NotFound",
+            _ => "no code",
+        };
+        let code = kind.or_else(|| element(&text, "Code")).unwrap_or(silent);
         let said = json["message"]
             .as_str()
             .or(json["Message"].as_str())
@@ -106,6 +112,19 @@ impl AwsError {
         }
     }
 
+    /// Status of the answer, when there was one.
+    pub(crate) fn status(&self) -> Option<StatusCode> {
+        match self {
+            Self::Unanswered { .. } => None,
+            Self::Refused { status, .. } => Some(*status),
+        }
+    }
+
+    /// Whether it may go well when it is tried again.
+    pub(super) fn is_passing(&self) -> bool {
+        self.is_throttled() || self.status().is_none_or(|status| status.is_server_error())
+    }
+
     pub(super) fn is_stale(&self) -> bool {
         self.code().is_some_and(|code| STALE.contains(&code))
     }
@@ -119,11 +138,18 @@ impl AwsError {
 fn advice(service: &Service, operation: &str, code: &str) -> String {
     match code {
         "AccessDeniedException" | "AccessDenied" | "UnauthorizedOperation" => {
-            format!("; allow {}:{operation} to this identity", service.signed_as)
+            // Permissions of S3 are fewer than its operations.
+            let permission = match operation {
+                "HeadObject" => "GetObject",
+                "CreateMultipartUpload" | "UploadPart" | "CompleteMultipartUpload" => "PutObject",
+                other => other,
+            };
+            format!("; allow {}:{permission} to this identity", service.signed_as)
         }
         "SignatureDoesNotMatch" | "InvalidSignatureException" => {
             "; correct the secret key, or the clock of this machine".to_owned()
         }
+        "PermanentRedirect" | "AuthorizationHeaderMalformed" => "; name the bucket's own region".to_owned(),
         "RequestTimeTooSkewed" | "RequestExpired" => "; correct the clock of this machine".to_owned(),
         code if STALE.contains(&code) => "; give keys that are valid".to_owned(),
         code if THROTTLED.contains(&code) => "; try again later, or ask AWS for more".to_owned(),

@@ -2,7 +2,7 @@
 //!
 //! [`Aws`] is one identity in one region. It gets credentials from where a machine, a container, a pod or a task is given
 //! them, keeps them until shortly before they expire, signs each call (version 4), and speaks the protocols of the
-//! services: JSON 1.1, and the query protocol of STS. By hand, because AWS's own library would double the program.
+//! services: JSON 1.1, the query protocol of STS, and S3's REST. By hand, because AWS's own library would double the program.
 //!
 //! It may use HTTP and the clock, and knows neither tasks nor secrets by reference. Each call is bounded in time and size,
 //! and repeated a few times when the service asks for that. What fails is an [`AwsError`]: the service, the operation,
@@ -11,6 +11,7 @@
 mod credentials;
 mod endpoints;
 mod error;
+mod s3;
 mod send;
 mod service;
 mod sign;
@@ -24,9 +25,10 @@ use crate::protocol::http::Http;
 pub(crate) use credentials::{Credentials, Identity, Role, Source};
 pub(crate) use endpoints::{Endpoints, is_region, is_usable};
 pub(crate) use error::AwsError;
+pub(crate) use s3::{Ask, Content};
 #[allow(unused_imports, reason = "for the kinds that push images")]
 pub(crate) use service::ECR;
-pub(crate) use service::{ECS, SECRETS_MANAGER, STS, Service};
+pub(crate) use service::{ECS, S3, SECRETS_MANAGER, STS, Service};
 
 use send::{JSON, Post, QUERY, query_body};
 

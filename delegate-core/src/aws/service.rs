@@ -31,6 +31,14 @@ pub(crate) const STS: Service = Service {
     interface: "2011-06-15",
 };
 
+pub(crate) const S3: Service = Service {
+    name: "S3",
+    host: "s3",
+    signed_as: "s3",
+    variable: "S3",
+    interface: "",
+};
+
 pub(crate) const ECS: Service = Service {
     name: "ECS",
     host: "ecs",

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use url::Url;
 
 use super::Credentials;
+use crate::protocol::file_body::hex;
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
@@ -32,12 +33,15 @@ pub(super) struct Signable<'a> {
 pub(super) enum Payload<'a> {
     /// All of it.
     Bytes(&'a [u8]),
+    /// What has this SHA-256, in hexadecimal.
+    Digest(&'a str),
 }
 
 impl Payload<'_> {
     fn sha256(self) -> String {
         match self {
             Self::Bytes(bytes) => sha256(bytes),
+            Self::Digest(digest) => digest.to_owned(),
         }
     }
 }
@@ -110,15 +114,8 @@ fn hmac(key: &[u8], text: &[u8]) -> Vec<u8> {
         .to_vec()
 }
 
-fn sha256(bytes: &[u8]) -> String {
+pub(super) fn sha256(bytes: &[u8]) -> String {
     hex(digest::digest(&digest::SHA256, bytes).as_ref())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

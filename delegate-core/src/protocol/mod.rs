@@ -8,6 +8,7 @@ mod bearer;
 pub(crate) mod call;
 pub(crate) mod call_error;
 pub mod client;
+pub(crate) mod file_body;
 mod grpc;
 pub mod http;
 pub mod logs;

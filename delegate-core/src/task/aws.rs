@@ -11,9 +11,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
+use super::halt::Halt;
 use super::{TaskContext, TaskError};
 use crate::Secret;
-use crate::aws::{Aws, Endpoints, Identity, Role, Source, is_region, is_usable};
+use crate::aws::{Aws, AwsError, Endpoints, Identity, Role, Source, is_region, is_usable};
 use crate::config::Env;
 use crate::config::secrets::AwsIdentity;
 
@@ -76,6 +77,13 @@ struct AwsRole {
     external_id: Option<String>,
     /// Shown in AWS's logs. Default: `harness-delegate`.
     session_name: Option<String>,
+}
+
+/// What AWS refuses is the outcome of the task.
+impl From<AwsError> for Halt {
+    fn from(error: AwsError) -> Self {
+        Self::failed(error.to_string())
+    }
 }
 
 impl AwsAccess {

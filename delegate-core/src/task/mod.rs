@@ -11,6 +11,7 @@
 
 mod about;
 mod allowance;
+mod artifact;
 mod aws;
 mod bounds;
 mod cluster;
@@ -28,6 +29,7 @@ mod image_build;
 mod image_push;
 mod kubernetes_apply;
 mod log;
+mod login;
 mod output;
 mod reference;
 mod registry;
@@ -50,6 +52,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 pub use about::About;
+pub use artifact::{ArtifactDownload, ArtifactUpload, NexusUpload};
 pub use context::TaskContext;
 pub use data::{TaskData, validate};
 pub use ecs::{EcsDeploy, EcsRestart};

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{
-    EcsDeploy, EcsRestart, GitClone, HelmDeploy, HelmPush, HttpRequest, ImageBuild, ImagePush,
-    KubernetesApply, NextVersion, ShellScript, StaticSecret, TaskKind, Terraform, VmDeploy,
+    ArtifactDownload, ArtifactUpload, EcsDeploy, EcsRestart, GitClone, HelmDeploy, HelmPush, HttpRequest,
+    ImageBuild, ImagePush, KubernetesApply, NextVersion, NexusUpload, ShellScript, StaticSecret, TaskKind,
+    Terraform, VmDeploy,
 };
 use crate::process::Environment;
 
@@ -37,7 +38,10 @@ impl Registry {
             .with(Terraform)
             .with(HelmDeploy)
             .with(HelmPush)
-            .with(VmDeploy);
+            .with(VmDeploy)
+            .with(ArtifactDownload)
+            .with(ArtifactUpload)
+            .with(NexusUpload);
         #[cfg(feature = "sql")]
         let standard = standard.with(super::Sql);
         standard

@@ -10,6 +10,7 @@
     reason = "a failure here is the test's"
 )]
 
+mod artifact;
 mod bench;
 #[path = "../support/postgres.rs"]
 mod cluster;

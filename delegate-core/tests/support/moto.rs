@@ -100,6 +100,27 @@ impl Moto {
         assert!(status.is_success(), "{action}: {status} {text}");
         serde_json::from_str(&text).unwrap()
     }
+
+    /// A request on an object of S3, or on a bucket.
+    pub(crate) async fn object(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> reqwest::Response {
+        let client = Http::default().for_url(&self.url).unwrap();
+        let scope =
+            format!("Credential=AKIA/20260101/{REGION}/s3/aws4_request, SignedHeaders=host, Signature=0");
+        let mut request = client
+            .request(method.parse().unwrap(), self.url.join(path).unwrap())
+            .header("authorization", format!("AWS4-HMAC-SHA256 {scope}"))
+            .body(body.to_owned());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.send().await.unwrap()
+    }
 }
 
 impl Drop for Moto {

@@ -3,7 +3,6 @@
 use serde_json::{Map, Value, json};
 
 use crate::aws::{Aws, AwsError, ECS};
-use crate::task::halt::Halt;
 
 /// Of the tasks of a service that were stopped, so many are looked at: they mostly stop for the same reason.
 const LOOKED_AT: u64 = 5;
@@ -84,12 +83,6 @@ impl State {
     /// The deployment that the service is to come to.
     pub(super) fn primary(&self) -> Option<&Deployment> {
         self.deployments.iter().find(|deployment| deployment.is_primary)
-    }
-}
-
-impl From<AwsError> for Halt {
-    fn from(error: AwsError) -> Self {
-        Self::failed(error.to_string())
     }
 }
 

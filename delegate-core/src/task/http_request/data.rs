@@ -15,6 +15,7 @@ use super::expect::{Expect, Expectations};
 use crate::Secret;
 use crate::process::{InvalidName, is_valid_name};
 use crate::protocol::http::OwnCertificates;
+use crate::task::login::{Basic, bearer};
 use crate::task::{Span, TaskData, TaskError};
 
 /// More is a mistake: even at a second each it is a quarter of an hour.
@@ -74,15 +75,6 @@ pub(super) enum Method {
     Put,
     Patch,
     Delete,
-}
-
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Basic {
-    /// Name, without a colon.
-    pub(super) user: String,
-    /// Password.
-    pub(super) password: Secret,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -201,31 +193,11 @@ impl Data {
             }
             before = Some("`basic`");
         }
-        if let Some(Basic { user, password }) = &self.basic {
-            use base64::Engine as _;
-            if user.contains(':') {
-                return Err(TaskError::data("basic.user", "must not contain a colon"));
-            }
-            let login = format!("{user}:{}", password.expose());
-            let login = base64::engine::general_purpose::STANDARD.encode(login);
-            insert(
-                &mut headers,
-                "basic",
-                "authorization",
-                &format!("Basic {login}"),
-                true,
-            )?;
+        if let Some(basic) = &self.basic {
+            headers.insert(http::header::AUTHORIZATION, basic.header("basic")?);
         }
         if let Some(token) = &self.bearer {
-            let value = format!("Bearer {}", token.expose());
-            let mut value = HeaderValue::from_str(&value).map_err(|_| {
-                TaskError::data(
-                    "bearer",
-                    "has characters that a header cannot hold, such as a line end",
-                )
-            })?;
-            value.set_sensitive(true);
-            headers.insert(http::header::AUTHORIZATION, value);
+            headers.insert(http::header::AUTHORIZATION, bearer("bearer", token)?);
         }
         if self.json.is_some() {
             headers

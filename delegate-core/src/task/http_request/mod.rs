@@ -21,6 +21,7 @@ use super::{About, Level, Secrets, TaskContext, TaskError, TaskKind, TaskOutput,
 use crate::protocol::http::shown;
 use crate::protocol::wire::CommandStatus;
 use data::Data;
+pub(super) use send::redirect;
 use send::{Answer, Request};
 
 /// Of a body so much is returned, in bytes: a result is kept by the manager, and shown to people.

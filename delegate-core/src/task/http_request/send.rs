@@ -121,7 +121,12 @@ impl Request {
         let mut body = self.body.clone();
         for _ in 0..=MOST_REDIRECTS {
             let response = self.once(&method, &url, &headers, &body).await?;
-            let Some(next) = self.redirect(&response, &url)? else {
+            let next = if self.follow {
+                redirect(&response, &url)?
+            } else {
+                None
+            };
+            let Some(next) = next else {
                 return read(response, url, start).await;
             };
             if next.origin() != url.origin() {
@@ -176,30 +181,30 @@ impl Request {
             .await
             .map_err(|error| format!("no answer from {}: {}", shown(url), chain(&error.without_url())))
     }
+}
 
-    /// Where an answer sends us, when we are to go there.
-    fn redirect(&self, response: &Response, from: &Url) -> Result<Option<Url>, String> {
-        let moved = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
-        let Some(location) = response.headers().get(LOCATION).filter(|_| self.follow && moved) else {
-            return Ok(None);
-        };
-        let to = location.to_str().ok().and_then(|text| from.join(text).ok());
-        let Some(to) = to else {
-            return Err(format!(
-                "{} redirects to something that is no address",
-                shown(from)
-            ));
-        };
-        let allowed = to.scheme() == "https" || (to.scheme() == "http" && from.scheme() == "http");
-        if !allowed {
-            return Err(format!(
-                "{} redirects to {}, which is not followed: only https, or from http to http",
-                shown(from),
-                shown(&to)
-            ));
-        }
-        Ok(Some(to))
+/// Where an answer sends us.
+pub(in crate::task) fn redirect(response: &Response, from: &Url) -> Result<Option<Url>, String> {
+    let moved = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
+    let Some(location) = response.headers().get(LOCATION).filter(|_| moved) else {
+        return Ok(None);
+    };
+    let to = location.to_str().ok().and_then(|text| from.join(text).ok());
+    let Some(to) = to else {
+        return Err(format!(
+            "{} redirects to something that is no address",
+            shown(from)
+        ));
+    };
+    let allowed = to.scheme() == "https" || (to.scheme() == "http" && from.scheme() == "http");
+    if !allowed {
+        return Err(format!(
+            "{} redirects to {}, which is not followed: only https, or from http to http",
+            shown(from),
+            shown(&to)
+        ));
     }
+    Ok(Some(to))
 }
 
 async fn read(response: Response, url: Url, start: Instant) -> Result<Answer, String> {

@@ -1,0 +1,103 @@
+//! Where artifacts are kept, whichever it is.
+
+use reqwest::Response;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::http::HttpStore;
+use super::nexus::NexusStore;
+use super::s3::S3Store;
+use crate::Secret;
+use crate::protocol::file_body::Whole;
+use crate::task::halt::Halt;
+use crate::task::{TaskContext, TaskError};
+
+/// One artifact in a store.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+pub(super) enum Store {
+    /// An object of Amazon S3, or of what speaks its protocol.
+    S3(S3Store),
+    /// A file of a repository of Nexus, of format raw or maven.
+    Nexus(NexusStore),
+    /// Any address.
+    Http(HttpStore),
+}
+
+/// What a store says of what is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum There {
+    Nothing,
+    /// The same content.
+    Same,
+    Other,
+    /// Something; the store tells no checksum of it.
+    Unknown,
+}
+
+/// An artifact that is about to be read.
+pub(super) struct Incoming {
+    pub(super) response: Response,
+    /// What the store says its SHA-256 is.
+    pub(super) sha256: Option<String>,
+}
+
+impl Store {
+    pub(super) fn secrets(&self) -> Vec<Secret> {
+        match self {
+            Self::S3(store) => store.secrets(),
+            Self::Nexus(store) => store.secrets(),
+            Self::Http(store) => store.secrets(),
+        }
+    }
+
+    /// `field` is the path of this type in the data.
+    pub(super) fn check(&self, field: &str, is_upload: bool) -> Result<(), TaskError> {
+        match self {
+            Self::S3(store) => store.check(&format!("{field}.s3"), is_upload),
+            Self::Nexus(store) => store.check(&format!("{field}.nexus")),
+            Self::Http(store) => store.check(&format!("{field}.http")),
+        }
+    }
+
+    /// What the log calls it.
+    pub(super) fn shown(&self) -> String {
+        match self {
+            Self::S3(store) => store.shown(),
+            Self::Nexus(store) => store.shown(),
+            Self::Http(store) => store.shown(),
+        }
+    }
+
+    /// Files are read in parts of this size before they are sent.
+    pub(super) fn part(&self) -> u64 {
+        match self {
+            Self::S3(store) => store.part(),
+            Self::Nexus(_) | Self::Http(_) => u64::MAX,
+        }
+    }
+
+    pub(super) async fn fetch(&self, field: &str, context: &TaskContext) -> Result<Incoming, Halt> {
+        match self {
+            Self::S3(store) => store.fetch(field, context).await,
+            Self::Nexus(store) => store.fetch(context).await,
+            Self::Http(store) => store.fetch(context).await,
+        }
+    }
+
+    pub(super) async fn look(&self, field: &str, context: &TaskContext, file: &Whole) -> Result<There, Halt> {
+        match self {
+            Self::S3(store) => store.look(field, context, file).await,
+            Self::Nexus(store) => store.look(context, file).await,
+            Self::Http(store) => store.look(context).await,
+        }
+    }
+
+    pub(super) async fn put(&self, field: &str, context: &TaskContext, file: &Whole) -> Result<(), Halt> {
+        match self {
+            Self::S3(store) => store.put(field, context, file).await,
+            Self::Nexus(store) => store.put(context, file).await,
+            Self::Http(store) => store.put(context, file).await,
+        }
+    }
+}
