@@ -69,7 +69,7 @@ pub use registry::Registry;
 pub use request::StaticSecret;
 pub use runner::{Runner, Settings};
 pub use secrets::{NoProvider, SecretResolver, Secrets};
-pub use shell_script::ShellScript;
+pub use shell_script::{PowerShellScript, ShellScript};
 pub use span::Span;
 #[cfg(feature = "sql")]
 pub use sql::Sql;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::{
     ArtifactDownload, ArtifactUpload, EcsDeploy, EcsRestart, GitClone, HelmDeploy, HelmPush, HttpRequest,
-    ImageBuild, ImagePush, KubernetesApply, NextVersion, NexusUpload, ShellScript, StaticSecret, TaskKind,
-    Terraform, VmDeploy,
+    ImageBuild, ImagePush, KubernetesApply, NextVersion, NexusUpload, PowerShellScript, ShellScript,
+    StaticSecret, TaskKind, Terraform, VmDeploy,
 };
 use crate::process::Environment;
 
@@ -41,7 +41,8 @@ impl Registry {
             .with(VmDeploy)
             .with(ArtifactDownload)
             .with(ArtifactUpload)
-            .with(NexusUpload);
+            .with(NexusUpload)
+            .with(PowerShellScript);
         #[cfg(feature = "sql")]
         let standard = standard.with(super::Sql);
         standard

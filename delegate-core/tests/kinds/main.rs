@@ -28,6 +28,7 @@ mod kubernetes;
 mod kubernetes_apply;
 #[path = "../support/moto.rs"]
 mod moto;
+mod powershell;
 mod registry;
 mod shell_script;
 mod sql;

@@ -45,6 +45,26 @@ async fn what_is_no_script_is_refused() {
                 "shell",
                 "must be bash, sh, pwsh",
             ),
+            (
+                json!({"script": "", "shell": "sh", "interpreter": "python3"}),
+                "interpreter",
+                "cannot be there together with `shell`",
+            ),
+            (
+                json!({"script": "", "interpreter": "python3 -u"}),
+                "interpreter",
+                "without arguments",
+            ),
+            (
+                json!({"script": "", "interpreter": "-c"}),
+                "interpreter",
+                "name or the path",
+            ),
+            (
+                json!({"script": "", "env": {"HARNESS_DELEGATE_OUTPUT": "/x"}}),
+                "env",
+                "set by the delegate",
+            ),
         ],
     )
     .await;
@@ -55,4 +75,41 @@ async fn its_result_is_what_its_description_says() {
     let outcome = run("SHELL_SCRIPT", json!({"script": "exit 3"})).await;
     assert_eq!(outcome.failed(), "the script exited with code 3");
     assert_eq!(outcome.response.data["exit_code"], 3);
+}
+
+#[tokio::test]
+async fn an_interpreter_runs_a_script_and_returns_what_it_writes_down() {
+    let script = r#"
+import os, sys
+print("the secret is " + os.environ["SECRET"])
+with open(os.environ["HARNESS_DELEGATE_OUTPUT"], "a") as output:
+    output.write("FIRST=1\nFIRST=one = 1\nOTHER=nobody asked\n")
+print("to the log", file=sys.stderr)
+sys.exit(int(os.environ["CODE"]))
+"#;
+    let data = |code: &str| {
+        json!({
+            "script": script, "interpreter": "python3", "env": {"CODE": code}, "secrets": {"SECRET": "hunter2-of-python"},
+            "output_vars": ["FIRST", "MISSING"],
+        })
+    };
+    let well = run("SHELL_SCRIPT", data("0")).await;
+    well.succeeded();
+    assert_eq!(well.vars(), [("FIRST".to_owned(), "one = 1".to_owned())].into());
+    assert!(well.log.contains("to the log") && well.log.contains("output variable MISSING was not set"));
+    assert!(!well.everything().contains("hunter2"), "{}", well.everything());
+    let failed = run("SHELL_SCRIPT", data("3")).await;
+    assert_eq!(failed.failed(), "the script exited with code 3");
+    assert_eq!(failed.vars()["FIRST"], "one = 1");
+
+    let missing = run(
+        "SHELL_SCRIPT",
+        json!({"script": "", "interpreter": "no-such-interpreter"}),
+    )
+    .await;
+    assert_eq!(
+        missing.error(),
+        "interpreter `no-such-interpreter`, wanted by task data field `interpreter`, is not on this delegate; install it, or choose \
+         another one"
+    );
 }

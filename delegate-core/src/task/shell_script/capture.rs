@@ -104,6 +104,21 @@ async fn open(file: &Path) -> std::io::Result<tokio::fs::File> {
 
 /// What was written down; nothing when the shell had no chance to.
 pub(super) async fn read(file: &Path) -> Result<BTreeMap<String, String>, String> {
+    Ok(parse(&written(file).await?))
+}
+
+/// The same of a script that writes a line `NAME=value` for each; the last one of a name counts, and other names do not.
+pub(super) async fn read_lines(file: &Path, names: &[String]) -> Result<BTreeMap<String, String>, String> {
+    let written = written(file).await?;
+    let text = String::from_utf8_lossy(&written);
+    let pairs = text.lines().filter_map(|line| line.split_once('='));
+    Ok(pairs
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .filter(|(name, _)| names.contains(name))
+        .collect())
+}
+
+async fn written(file: &Path) -> Result<Vec<u8>, String> {
     let mut written = Vec::new();
     match open(file).await {
         Ok(file) => file.take(MAX_BYTES + 1).read_to_end(&mut written).await,
@@ -117,7 +132,7 @@ pub(super) async fn read(file: &Path) -> Result<BTreeMap<String, String>, String
             MAX_BYTES >> 20
         ));
     }
-    Ok(parse(&written))
+    Ok(written)
 }
 
 fn parse(written: &[u8]) -> BTreeMap<String, String> {

@@ -1,6 +1,6 @@
-//! `SHELL_SCRIPT`: runs a script.
+//! `SHELL_SCRIPT`: runs a script. `POWERSHELL_SCRIPT`: the same in PowerShell.
 //!
-//! Data: `{script, shell?: "bash" | "sh" | "pwsh" | path, env?: {}, working_dir?, output_vars?: [NAME…],
+//! Data: `{script, shell?: "bash" | "sh" | "pwsh" | path, interpreter?, env?: {}, working_dir?, output_vars?: [NAME…],
 //! secrets?: {NAME: value or reference}}`. Result: the common fields and `exit_code`.
 //!
 //! The script starts in `working_dir`, or in the task's own directory. `secrets` become environment variables, like
@@ -8,10 +8,14 @@
 //! not, is returned whatever way the script ends, unless the shell is killed outright or replaced (`exec`); one that it
 //! has not set is absent. Values are text: bytes that are not UTF-8 become U+FFFD.
 //!
+//! An interpreter that is no shell has no variables that could be read from outside. Its script writes them, a line `NAME=value` each,
+//! to the end of the file that the variable `HARNESS_DELEGATE_OUTPUT` names.
+//!
 //! What the script leaves running is ended a grace after it. A process that shall stay takes off its mark and starts its
 //! own session: `env -u HARNESS_DELEGATE_TASK setsid program </dev/null >log 2>&1 &`.
 
 mod capture;
+mod powershell;
 mod shell;
 
 use std::collections::BTreeMap;
@@ -27,7 +31,11 @@ use super::{About, Level, Secrets, TaskContext, TaskData, TaskError, TaskKind, T
 use crate::Secret;
 use crate::process::{Exit, InvalidName, MARK, Reason, Status, is_valid_name};
 use crate::protocol::wire::CommandStatus;
-use shell::Shell;
+pub use powershell::PowerShellScript;
+use shell::{Program, Shell};
+
+/// Names the file for output variables of scripts that no shell runs.
+const OUTPUT: &str = "HARNESS_DELEGATE_OUTPUT";
 
 /// The kind `SHELL_SCRIPT`.
 pub struct ShellScript;
@@ -39,6 +47,9 @@ struct Data {
     script: String,
     /// `bash`, `sh`, `pwsh`, or the path of a shell. Default: the delegate's `DELEGATE_SHELL`, else bash where it is there, else sh.
     shell: Option<String>,
+    /// A program that runs the script instead of a shell, and gets its file as the only argument: `python3`, `node`, or a path.
+    /// Output variables are lines `NAME=value` that the script appends to the file in `$HARNESS_DELEGATE_OUTPUT`.
+    interpreter: Option<String>,
     /// Environment variables of the script.
     env: Option<BTreeMap<String, String>>,
     /// Where the script starts. Default: an empty directory of the task's own, which goes with it.
@@ -61,12 +72,19 @@ impl TaskData for Data {
     }
 
     fn check(&self) -> Result<(), TaskError> {
-        let (no_env, no_secrets) = (BTreeMap::new(), BTreeMap::new());
-        let env = self.env.as_ref().unwrap_or(&no_env);
-        let secrets = self.secrets.as_ref().unwrap_or(&no_secrets);
-        check_names(env, self.output_vars.as_deref().unwrap_or_default(), secrets)?;
-        check_values(env, secrets)?;
-        self.shell.as_deref().map_or(Ok(()), shell::check_name)
+        check_variables(
+            self.env.as_ref(),
+            self.output_vars.as_ref(),
+            self.secrets.as_ref(),
+        )?;
+        match (&self.shell, &self.interpreter) {
+            (Some(_), Some(_)) => Err(TaskError::data(
+                "interpreter",
+                "cannot be there together with `shell`; give one of them",
+            )),
+            (None, Some(interpreter)) => shell::check_interpreter(interpreter),
+            (shell, None) => shell.as_deref().map_or(Ok(()), shell::check_name),
+        }
     }
 }
 
@@ -78,7 +96,7 @@ impl TaskKind for ShellScript {
 
     fn about(&self) -> About {
         About::of::<Data, Fields>(
-            "Runs a script in bash, sh or any other shell of the delegate.",
+            "Runs a script in bash, sh, any other shell or any interpreter of the delegate.",
             "As safe as the script: the delegate runs it once a task, and never again by itself.",
             json!({
                 "script": "helm list --namespace \"$NAMESPACE\" && RELEASES=$(helm list --short | wc -l)",
@@ -95,31 +113,60 @@ impl TaskKind for ShellScript {
 
     async fn run(&self, context: TaskContext) -> Result<TaskOutput, TaskError> {
         let data: Data = context.data()?;
-        let env = data.env.unwrap_or_default();
-        let output_vars = data.output_vars.unwrap_or_default();
-        let secrets = data.secrets.unwrap_or_default();
+        let program = match &data.interpreter {
+            Some(interpreter) => Program::interpreter(interpreter, &context.environment)?,
+            None => Program::Shell(Shell::choose(
+                data.shell.as_deref(),
+                context.shell.as_deref(),
+                &context.environment,
+            )?),
+        };
+        let script = Script {
+            text: data.script,
+            env: data.env.unwrap_or_default(),
+            working_dir: data.working_dir,
+            output_vars: data.output_vars.unwrap_or_default(),
+            secrets: data.secrets.unwrap_or_default(),
+        };
+        script.run(&program, &context).await
+    }
+}
 
-        let shell = Shell::choose(
-            data.shell.as_deref(),
-            context.shell.as_deref(),
-            &context.environment,
-        )?;
-        let script = shell.file_in(&context.work_dir, "script");
+/// A script, whoever runs it.
+struct Script {
+    text: String,
+    env: BTreeMap<String, String>,
+    working_dir: Option<PathBuf>,
+    output_vars: Vec<String>,
+    secrets: BTreeMap<String, Secret>,
+}
+
+impl Script {
+    async fn run(self, program: &Program, context: &TaskContext) -> Result<TaskOutput, TaskError> {
+        let Self {
+            text,
+            env,
+            working_dir,
+            output_vars,
+            secrets,
+        } = self;
+        let script = program.file_in(&context.work_dir, "script");
         let user = context.confinement.user.as_ref();
-        write_private(&script, &data.script, user).await?;
-        let mut command = context.command(&shell.program);
+        write_private(&script, &text, user).await?;
+        let mut command = context.command(program.path());
         let vars_file = context.work_dir.join("output_vars");
-        if output_vars.is_empty() {
-            command = command.args(shell.args_to_run(&script));
-        } else {
-            let prelude = shell.file_in(&context.work_dir, "prelude");
-            write_private(
-                &prelude,
-                &capture::prelude(&shell, &script, &vars_file, &output_vars),
-                user,
-            )
-            .await?;
-            command = command.args(capture::args_to_run(&shell, &prelude, &script));
+        match program {
+            Program::Shell(shell) if !output_vars.is_empty() => {
+                let prelude = shell.file_in(&context.work_dir, "prelude");
+                let text = capture::prelude(shell, &script, &vars_file, &output_vars);
+                write_private(&prelude, &text, user).await?;
+                command = command.args(capture::args_to_run(shell, &prelude, &script));
+            }
+            Program::Shell(shell) => command = command.args(shell.args_to_run(&script)),
+            Program::Interpreter(_) => {
+                write_private(&vars_file, "", user).await?;
+                command = command.arg(&script).env(OUTPUT, &vars_file);
+            }
         }
         for (name, value) in &env {
             command = command.env(name, value);
@@ -127,7 +174,7 @@ impl TaskKind for ShellScript {
         for (name, value) in &secrets {
             command = command.secret_env(name, value);
         }
-        if let Some(dir) = &data.working_dir {
+        if let Some(dir) = &working_dir {
             check_working_dir(dir)?;
             command = command.current_dir(dir);
         }
@@ -146,12 +193,15 @@ impl TaskKind for ShellScript {
         let vars = if output_vars.is_empty() {
             Ok(BTreeMap::new())
         } else {
-            capture::read(&vars_file).await
+            match program {
+                Program::Shell(_) => capture::read(&vars_file).await,
+                Program::Interpreter(_) => capture::read_lines(&vars_file, &output_vars).await,
+            }
         };
         let fields = Fields {
             exit_code: exit.code(),
         };
-        let mut output = outcome(exit, &context).with_fields(&fields);
+        let mut output = outcome(exit, context).with_fields(&fields);
         match vars {
             Ok(vars) => {
                 for missing in output_vars.iter().filter(|name| !vars.contains_key(*name)) {
@@ -193,6 +243,17 @@ fn outcome(exit: Exit, context: &TaskContext) -> TaskOutput {
     }
 }
 
+fn check_variables(
+    env: Option<&BTreeMap<String, String>>,
+    output_vars: Option<&Vec<String>>,
+    secrets: Option<&BTreeMap<String, Secret>>,
+) -> Result<(), TaskError> {
+    let (no_env, no_secrets) = (BTreeMap::new(), BTreeMap::new());
+    let (env, secrets) = (env.unwrap_or(&no_env), secrets.unwrap_or(&no_secrets));
+    check_names(env, output_vars.map_or(&[], Vec::as_slice), secrets)?;
+    check_values(env, secrets)
+}
+
 fn check_names(
     env: &BTreeMap<String, String>,
     output_vars: &[String],
@@ -204,7 +265,7 @@ fn check_names(
     for (path, name) in env.chain(secrets).chain(output_vars) {
         let problem = if !is_valid_name(name) {
             InvalidName(name.clone()).to_string()
-        } else if name == MARK {
+        } else if name == MARK || name == OUTPUT {
             format!("`{name}` is set by the delegate")
         } else {
             continue;

@@ -26,6 +26,51 @@ pub(super) fn check_name(asked: &str) -> Result<(), TaskError> {
     ))
 }
 
+/// A program that gets the script as its only argument.
+pub(super) fn check_interpreter(asked: &str) -> Result<(), TaskError> {
+    let wrong = |letter: char| letter.is_control() || letter.is_whitespace();
+    if asked.is_empty() || asked.starts_with('-') || asked.contains(wrong) {
+        return Err(TaskError::data(
+            "interpreter",
+            "must be the name or the path of one program, without arguments",
+        ));
+    }
+    Ok(())
+}
+
+/// What runs a script.
+pub(super) enum Program {
+    Shell(Shell),
+    Interpreter(PathBuf),
+}
+
+impl Program {
+    pub(super) fn interpreter(asked: &str, environment: &Environment) -> Result<Self, TaskError> {
+        match environment.find_program(asked) {
+            Some(program) => Ok(Self::Interpreter(program)),
+            None => Err(TaskError::Refused(format!(
+                "interpreter `{asked}`, wanted by task data field `interpreter`, is not on this delegate; install it, or choose \
+                 another one"
+            ))),
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        match self {
+            Self::Shell(shell) => &shell.program,
+            Self::Interpreter(program) => program,
+        }
+    }
+
+    /// A path in `dir` with the ending that it insists on.
+    pub(super) fn file_in(&self, dir: &Path, name: &str) -> PathBuf {
+        match self {
+            Self::Shell(shell) => shell.file_in(dir, name),
+            Self::Interpreter(_) => dir.join(name),
+        }
+    }
+}
+
 /// A shell that is there.
 pub(super) struct Shell {
     pub(super) program: PathBuf,
@@ -47,7 +92,12 @@ impl Shell {
                 None => (PathBuf::from("sh"), "a script that names no shell"),
             },
         };
-        let Some(program) = environment.find_program(&wanted) else {
+        Self::named(&wanted, by, environment)
+    }
+
+    /// The one of this name or path. `by`: what wants it, for the error.
+    pub(super) fn named(wanted: &Path, by: &str, environment: &Environment) -> Result<Self, TaskError> {
+        let Some(program) = environment.find_program(wanted) else {
             return Err(TaskError::Refused(format!(
                 "shell `{}`, wanted by {by}, is not on this delegate; install it, or choose another one",
                 wanted.display()
@@ -72,11 +122,21 @@ impl Shell {
     /// The arguments that make it run a file.
     pub(super) fn args_to_run(&self, file: &Path) -> Vec<OsString> {
         match self.family {
-            Family::PowerShell => ["-NoProfile", "-NonInteractive", "-File"]
-                .into_iter()
-                .map(OsString::from)
-                .chain([file.as_os_str().to_owned()])
-                .collect(),
+            Family::PowerShell => {
+                // On Windows, files are not run unless the policy of the machine lets them.
+                let policy: &[&str] = if cfg!(windows) {
+                    &["-ExecutionPolicy", "Bypass"]
+                } else {
+                    &[]
+                };
+                ["-NoProfile", "-NonInteractive"]
+                    .iter()
+                    .chain(policy)
+                    .chain(&["-File"])
+                    .map(OsString::from)
+                    .chain([file.as_os_str().to_owned()])
+                    .collect()
+            }
             Family::Bash | Family::Posix => vec![file.as_os_str().to_owned()],
         }
     }
