@@ -1,5 +1,6 @@
 //! `TERRAFORM` with the real terraform: what is built in, a backend on this machine, and our own provider.
 
+mod aws;
 mod refusals;
 
 use std::fs;
