@@ -39,14 +39,18 @@ async fn a_release_is_installed_taken_back_and_removed() {
         );
         site.delegate.keeps_no(&first, "word-of-the-database");
 
-        // One that never becomes ready says why, and is taken back.
-        let data = site.task(json!({"values": Site::never(), "timeout": "3s"}));
-        let failed = site.delegate.run(KIND, data).await;
+        // One that never becomes ready says why, and is taken back. First the cluster must have come to know why.
+        let mut never = site.task(json!({"values": Site::never(), "timeout": "2s", "on_failure": "keep"}));
+        let kept = site.delegate.run(KIND, never.clone()).await;
+        kept.says("the release stays as it is");
+        site.until_refused().await;
+        never["on_failure"] = json!("rollback");
+        let failed = site.delegate.run(KIND, never).await;
         failed.says("ErrImageNeverPull").says("rolled back to revision 1");
         assert_eq!(failed.field("rolled_back_to"), 1);
         assert_eq!(
             (failed.field("revision"), failed.text("status")),
-            (&json!(3), "deployed")
+            (&json!(4), "deployed")
         );
         assert_eq!(site.word(), "one");
 
@@ -98,7 +102,7 @@ async fn a_release_goes_back_to_what_it_was_on_request() {
 async fn a_first_installation_that_fails_goes_away_or_stays_and_is_no_obstacle() {
     let Some(helm) = helm(4) else { return };
     let Some(site) = Site::new(&helm) else { return };
-    let data = site.task(json!({"values": Site::never(), "timeout": "2s"}));
+    let data = site.task(json!({"values": Site::never(), "timeout": "5s"}));
     let failed = site.delegate.run(KIND, data.clone()).await;
     failed.says("the release was uninstalled");
     assert_eq!(failed.field("uninstalled"), true);

@@ -139,21 +139,29 @@ impl Site {
 
     /// Waits until helm is in the middle of something.
     pub(super) async fn until_pending(&self) {
-        let pending = async {
-            while self
-                .kubectl(&[
-                    "get",
-                    "secret",
-                    "--selector=owner=helm,status in (pending-install,pending-upgrade)",
-                    "--output=name",
-                ])
-                .is_empty()
-            {
-                tokio::time::sleep(Duration::from_millis(100)).await;
+        let asked = [
+            "get",
+            "secret",
+            "--selector=owner=helm,status in (pending-install,pending-upgrade)",
+            "--output=name",
+        ];
+        self.until(&asked, "secret/").await;
+    }
+
+    /// Waits until the cluster says why a pod does not run.
+    pub(super) async fn until_refused(&self) {
+        let reasons = "--output=jsonpath={.items[*].status.containerStatuses[*].state.waiting.reason}";
+        self.until(&["get", "pods", reasons], "ErrImageNeverPull").await;
+    }
+
+    async fn until(&self, asked: &[&str], wanted: &str) {
+        let waiting = async {
+            while !self.kubectl(asked).contains(wanted) {
+                tokio::time::sleep(Duration::from_millis(200)).await;
             }
         };
-        let waited = tokio::time::timeout(PATIENCE, pending).await;
-        assert!(waited.is_ok(), "helm does not begin");
+        let waited = tokio::time::timeout(PATIENCE, waiting).await;
+        assert!(waited.is_ok(), "the cluster never says {wanted}");
     }
 }
 

@@ -57,7 +57,7 @@ pub(in crate::task::helm) struct Data {
     secret_values: BTreeMap<String, Secret>,
     /// Whether to wait until everything is ready. Default: true.
     pub(super) wait: Option<bool>,
-    /// How long each operation of helm may take. Default: `5m`.
+    /// How long each operation of helm may take. Default: `5m`, which a rollback gets in any case.
     timeout: Option<Span>,
     /// After a failed deployment: `rollback` brings the last good revision back, or removes what has none; `keep` leaves it. Default:
     /// `rollback`.
@@ -149,6 +149,11 @@ impl Data {
 
     pub(super) fn timeout(&self) -> Duration {
         self.timeout.map_or(TIMEOUT, |span| span.0)
+    }
+
+    /// Going back is what must not fail for want of time.
+    pub(super) fn rollback_timeout(&self) -> Duration {
+        self.timeout().max(TIMEOUT)
     }
 
     pub(super) fn pending(&self) -> Duration {

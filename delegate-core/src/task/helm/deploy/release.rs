@@ -48,10 +48,11 @@ impl<'t> Release<'t> {
 
     /// The arguments by which an operation waits.
     pub(super) fn waiting(&self) -> Vec<String> {
-        let mut args = vec![
-            "--timeout".to_owned(),
-            format!("{}s", self.data.timeout().as_secs()),
-        ];
+        self.waiting_for(self.data.timeout())
+    }
+
+    fn waiting_for(&self, time: Duration) -> Vec<String> {
+        let mut args = vec!["--timeout".to_owned(), format!("{}s", time.as_secs())];
         args.extend(self.data.wait.unwrap_or(true).then(|| "--wait".to_owned()));
         args
     }
@@ -177,7 +178,7 @@ impl<'t> Release<'t> {
             self.data.release.clone(),
             revision.to_string(),
         ];
-        args.extend(self.waiting());
+        args.extend(self.waiting_for(self.data.rollback_timeout()));
         args.extend(["--history-max".to_owned(), self.data.max_history().to_string()]);
         self.helm
             .run(self.helm.command(args), "rolling the release back")
