@@ -9,6 +9,10 @@
     clippy::print_stderr,
     reason = "a failure here is the test's"
 )]
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "task data is written where it is given"
+)]
 
 mod artifact;
 mod bench;
