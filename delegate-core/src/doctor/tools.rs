@@ -15,21 +15,16 @@ pub(super) fn look(config: &DelegateConfig, report: &mut Report) {
 fn look_in(environment: &Environment, config: &DelegateConfig, report: &mut Report) {
     shell(environment, config, report);
     let (offered, missing) = Registry::standard().check(environment);
-    for (kind, what) in missing {
-        report.warn(
-            "tools.kinds",
-            format_args!("tasks of the kind {kind} are left to other delegates: {what}"),
-            "install it where PATH finds it, should this delegate run such tasks",
-        );
-    }
-    report.ok(
-        "tools.kinds",
-        format_args!(
-            "tasks of {} kinds can be run: {}",
-            offered.len(),
-            offered.join(", ")
-        ),
+    let mut found = format!(
+        "tasks of {} kinds can be run: {}",
+        offered.len(),
+        offered.join(", ")
     );
+    // No fault: hardly any machine has the programs of all kinds.
+    for (kind, what) in missing {
+        found.push_str(&format!("; {kind} is left to other delegates: {what}"));
+    }
+    report.ok("tools.kinds", found);
 }
 
 fn shell(environment: &Environment, config: &DelegateConfig, report: &mut Report) {

@@ -93,12 +93,7 @@ async fn limits_of_its_process_and_a_path_without_a_shell_are_found() {
     let (code, found) = verdict(doctor(&patient, "PATH=/nowhere;")).await;
     assert_eq!(code, Some(1));
     assert!(
-        matches!(
-            &*found,
-            [shell, kinds @ ..] if shell.starts_with("tools.shell there is neither bash nor sh")
-                && kinds.iter().all(|kind| kind.contains("are left to other delegates"))
-                && kinds.iter().any(|kind| kind.contains("GIT_CLONE are left to other delegates: the program git is not in PATH"))
-        ),
+        matches!(&*found, [shell] if shell.starts_with("tools.shell there is neither bash nor sh")),
         "{found:?}"
     );
 }
