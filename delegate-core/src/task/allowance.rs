@@ -7,7 +7,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::bounds::{bounded, end_of};
-use super::{TaskContext, TaskOutput};
+use super::halt::Halt;
+use super::{TaskContext, TaskError, TaskOutput};
 use crate::process::{Exit, Limits, Reason};
 use crate::protocol::wire::CommandStatus;
 
@@ -47,6 +48,16 @@ impl Allowance {
     ) -> Result<T, TaskOutput> {
         let waited = bounded(work, self.end, &self.cancel).await;
         waited.map_err(|status| self.ended(status, doing))
+    }
+
+    /// Waits in the same way for the whole work of a task; returns what came of it.
+    pub(super) async fn outcome_of(
+        &self,
+        doing: &str,
+        work: impl Future<Output = Result<(), Halt>>,
+    ) -> Result<TaskOutput, TaskError> {
+        let worked = self.within(doing, work).await.map_err(Halt::from).flatten();
+        Halt::outcome(worked.map(|()| TaskOutput::success()))
     }
 
     /// The outcome of a task whose child was ended by us; none when it ended by itself.

@@ -16,6 +16,15 @@ impl Halt {
     pub(super) fn failed(reason: impl Into<String>) -> Self {
         TaskOutput::not(CommandStatus::Failure, reason).into()
     }
+
+    /// What a task returns whose work ended so.
+    pub(super) fn outcome(ended: Result<TaskOutput, Self>) -> Result<TaskOutput, TaskError> {
+        match ended {
+            Ok(output) => Ok(output),
+            Err(Self::Output(output)) => Ok(*output),
+            Err(Self::Error(error)) => Err(error),
+        }
+    }
 }
 
 impl From<TaskOutput> for Halt {

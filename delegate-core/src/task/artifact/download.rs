@@ -106,12 +106,9 @@ impl TaskKind for ArtifactDownload {
             downloaded: false,
         };
         let work = download(&data, &place, &context, &mut fields);
-        let ended = match allowance.within("downloading; nothing was changed", work).await {
-            Ok(Ok(())) => TaskOutput::success(),
-            Ok(Err(Halt::Output(output))) => *output,
-            Ok(Err(Halt::Error(error))) => return Err(error),
-            Err(output) => output,
-        };
+        let ended = allowance
+            .outcome_of("downloading; nothing was changed", work)
+            .await?;
         let mut vars = vec![("path".to_owned(), fields.path.clone())];
         vars.extend(fields.sha256.clone().map(|sha256| ("sha256".to_owned(), sha256)));
         Ok(ended.with_vars(vars.into_iter().collect()).with_fields(&fields))

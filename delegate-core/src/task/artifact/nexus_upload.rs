@@ -245,15 +245,9 @@ impl TaskKind for NexusUpload {
         let allowance = Allowance::of(&context);
         let data: Data = context.data()?;
         let mut fields = Fields::default();
-        let ended = match allowance
-            .within("uploading", upload(&data, &context, &mut fields))
-            .await
-        {
-            Ok(Ok(())) => TaskOutput::success(),
-            Ok(Err(Halt::Output(output))) => *output,
-            Ok(Err(Halt::Error(error))) => return Err(error),
-            Err(output) => output,
-        };
+        let ended = allowance
+            .outcome_of("uploading", upload(&data, &context, &mut fields))
+            .await?;
         let url = fields
             .files
             .first()

@@ -111,12 +111,7 @@ impl TaskKind for ArtifactUpload {
         let place = own_file("file", &data.file, &context).await?;
         let mut fields = Fields::default();
         let work = upload(&data, &place, &context, &mut fields);
-        let ended = match allowance.within("uploading", work).await {
-            Ok(Ok(())) => TaskOutput::success(),
-            Ok(Err(Halt::Output(output))) => *output,
-            Ok(Err(Halt::Error(error))) => return Err(error),
-            Err(output) => output,
-        };
+        let ended = allowance.outcome_of("uploading", work).await?;
         let vars = [("sha256".to_owned(), fields.sha256.clone())];
         let vars = vars.into_iter().filter(|(_, value)| !value.is_empty());
         Ok(ended.with_vars(vars.collect()).with_fields(&fields))

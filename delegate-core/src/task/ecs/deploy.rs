@@ -182,12 +182,7 @@ impl TaskKind for EcsDeploy {
             fields: Fields::default(),
         };
         let doing = "deploying; the service stays as ECS was told last";
-        let ended = match allowance.within(doing, deployment.run(&aws)).await {
-            Ok(Ok(())) => TaskOutput::success(),
-            Ok(Err(Halt::Output(output))) => *output,
-            Ok(Err(Halt::Error(error))) => return Err(error),
-            Err(output) => output,
-        };
+        let ended = allowance.outcome_of(doing, deployment.run(&aws)).await?;
         let fields = deployment.fields;
         let vars = [
             ("task_definition", &fields.task_definition),

@@ -9,7 +9,6 @@ use super::call::{Service, State};
 use super::steady::{End, Watch};
 use super::{DEFAULT_CLUSTER, Wait, check_name};
 use crate::Secret;
-use crate::protocol::wire::CommandStatus;
 use crate::task::allowance::Allowance;
 use crate::task::aws::AwsAccess;
 use crate::task::halt::Halt;
@@ -103,11 +102,7 @@ impl TaskKind for EcsRestart {
         let mut fields = Fields::default();
         let doing = "restarting; ECS goes on with what it was told";
         let work = restart(&service, data.wait, &context.log, &mut fields);
-        let ended = match allowance.within(doing, work).await {
-            Ok(Ok(output)) | Err(output) => output,
-            Ok(Err(Halt::Output(output))) => *output,
-            Ok(Err(Halt::Error(error))) => return Err(error),
-        };
+        let ended = allowance.outcome_of(doing, work).await?;
         let vars = [("deployment".to_owned(), fields.deployment.clone())];
         Ok(ended.with_vars(vars.into()).with_fields(&fields))
     }
@@ -118,7 +113,7 @@ async fn restart(
     wait: Wait,
     log: &LogWriter,
     fields: &mut Fields,
-) -> Result<TaskOutput, Halt> {
+) -> Result<(), Halt> {
     let Service { cluster, name, .. } = service;
     let Some(before) = service.look().await? else {
         return Err(Halt::failed(format!(
@@ -147,7 +142,7 @@ async fn restart(
     match end? {
         End::Steady(state) => {
             note(fields, &state);
-            Ok(TaskOutput::success())
+            Ok(())
         }
         End::Not(state, mut reason) => {
             note(fields, &state);
@@ -156,7 +151,7 @@ async fn restart(
             }
             let reason = format!("service {name} was told to replace its tasks, and {reason}");
             log.line(Level::Error, &reason).await;
-            Ok(TaskOutput::not(CommandStatus::Failure, reason))
+            Err(Halt::failed(reason))
         }
     }
 }

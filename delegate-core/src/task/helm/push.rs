@@ -164,19 +164,16 @@ impl TaskKind for HelmPush {
     async fn run(&self, context: TaskContext) -> Result<TaskOutput, TaskError> {
         let allowance = Allowance::of(&context);
         let data: Data = context.data()?;
-        match publish(&data, &context, &allowance).await {
-            Ok(fields) => {
-                let vars = [
-                    ("CHART_REFERENCE", &fields.reference),
-                    ("CHART_VERSION", &fields.version),
-                    ("CHART_DIGEST", &fields.digest),
-                ];
-                let vars: BTreeMap<_, _> = vars.map(|(name, value)| (name.to_owned(), value.clone())).into();
-                Ok(TaskOutput::success().with_vars(vars).with_fields(&fields))
-            }
-            Err(Halt::Output(output)) => Ok(*output),
-            Err(Halt::Error(error)) => Err(error),
-        }
+        let published = publish(&data, &context, &allowance).await;
+        Halt::outcome(published.map(|fields| {
+            let vars = [
+                ("CHART_REFERENCE", &fields.reference),
+                ("CHART_VERSION", &fields.version),
+                ("CHART_DIGEST", &fields.digest),
+            ];
+            let vars: BTreeMap<_, _> = vars.map(|(name, value)| (name.to_owned(), value.clone())).into();
+            TaskOutput::success().with_vars(vars).with_fields(&fields)
+        }))
     }
 }
 

@@ -105,13 +105,9 @@ impl TaskKind for ImageBuild {
         let allowance = Allowance::of(&context);
         let data: Data = context.data()?;
         let mut fields = Fields::default();
-        match build(&data, &context, &allowance, &mut fields).await {
-            Ok(()) => Ok(TaskOutput::success()
-                .with_vars(fields.vars())
-                .with_fields(&fields)),
-            Err(Halt::Output(output)) => Ok(output.with_fields(&fields)),
-            Err(Halt::Error(error)) => Err(error),
-        }
+        let built = build(&data, &context, &allowance, &mut fields).await;
+        let built = built.map(|()| TaskOutput::success().with_vars(fields.vars()));
+        Ok(Halt::outcome(built)?.with_fields(&fields))
     }
 }
 

@@ -92,17 +92,14 @@ impl TaskKind for KubernetesApply {
             dry_run: data.dry_run,
             ..Fields::default()
         };
-        match work(&data, &context, &allowance, &mut fields).await {
-            Ok(()) => {
-                let color = fields
-                    .color
-                    .map(|color| ("color".to_owned(), color.name().to_owned()));
-                let vars = color.into_iter().collect();
-                Ok(TaskOutput::success().with_vars(vars).with_fields(&fields))
-            }
-            Err(Halt::Output(output)) => Ok(output.with_fields(&fields)),
-            Err(Halt::Error(error)) => Err(error),
-        }
+        let worked = work(&data, &context, &allowance, &mut fields).await;
+        let worked = worked.map(|()| {
+            let color = fields
+                .color
+                .map(|color| ("color".to_owned(), color.name().to_owned()));
+            TaskOutput::success().with_vars(color.into_iter().collect())
+        });
+        Ok(Halt::outcome(worked)?.with_fields(&fields))
     }
 }
 

@@ -106,11 +106,9 @@ impl TaskKind for Terraform {
             workspace: data.workspace.clone(),
             ..Fields::default()
         };
-        match work(&data, &place, &context, &allowance, &mut fields).await {
-            Ok(vars) => Ok(TaskOutput::success().with_vars(vars).with_fields(&fields)),
-            Err(Halt::Output(output)) => Ok(output.with_fields(&fields)),
-            Err(Halt::Error(error)) => Err(error),
-        }
+        let worked = work(&data, &place, &context, &allowance, &mut fields).await;
+        let worked = worked.map(|vars| TaskOutput::success().with_vars(vars));
+        Ok(Halt::outcome(worked)?.with_fields(&fields))
     }
 }
 
