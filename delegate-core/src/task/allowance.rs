@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::bounds::{bounded, end_of};
 use super::halt::Halt;
 use super::{TaskContext, TaskError, TaskOutput};
-use crate::process::{Exit, Limits, Reason};
+use crate::process::{Captured, Command, Exit, Limits, LineSink, Reason};
 use crate::protocol::wire::CommandStatus;
 
 /// The time of a task, from when its kind began, and its abort.
@@ -58,6 +58,37 @@ impl Allowance {
     ) -> Result<TaskOutput, TaskError> {
         let worked = self.within(doing, work).await.map_err(Halt::from).flatten();
         Halt::outcome(worked.map(|()| TaskOutput::success()))
+    }
+
+    /// Runs a child and keeps what it prints, as [`Command::capture`] does. One that was ended by us ends the work.
+    pub(super) async fn capture(
+        &self,
+        command: Command,
+        limit: usize,
+        doing: &str,
+    ) -> Result<Captured, Halt> {
+        let captured = command
+            .capture(&self.cancel, limit)
+            .await
+            .map_err(TaskError::from)?;
+        match self.ended_child(&captured.exit, doing) {
+            None => Ok(captured),
+            Some(output) => Err(output.into()),
+        }
+    }
+
+    /// Runs a child and passes its lines on, as [`Command::run`] does. One that was ended by us ends the work.
+    pub(super) async fn run(
+        &self,
+        command: Command,
+        sink: &mut dyn LineSink,
+        doing: &str,
+    ) -> Result<Exit, Halt> {
+        let exit = command.run(&self.cancel, sink).await.map_err(TaskError::from)?;
+        match self.ended_child(&exit, doing) {
+            None => Ok(exit),
+            Some(output) => Err(output.into()),
+        }
     }
 
     /// The outcome of a task whose child was ended by us; none when it ended by itself.

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use super::allowance::Allowance;
 use super::halt::Halt;
 use super::said::{LastWords, quoted};
-use super::{Level, LogWriter, TaskContext, TaskError};
+use super::{Level, LogWriter, TaskContext};
 use crate::process::{Command, Exit, Line, LineSink, Stream};
 
 /// Most of an answer that is read: a git server with thousands of branches whose names end alike, a cluster's answer about
@@ -43,13 +43,7 @@ impl<'t> Tool<'t> {
 
     /// Runs it and returns what it prints; nothing goes to the log. `doing` reads well after "while".
     pub(super) async fn ask(&self, command: Command, doing: &str) -> Result<Answer<String>, Halt> {
-        let captured = command
-            .capture(&self.context.cancel, MAX_ANSWER_BYTES)
-            .await
-            .map_err(TaskError::from)?;
-        if let Some(output) = self.allowance.ended_child(&captured.exit, doing) {
-            return Err(output.into());
-        }
+        let captured = self.allowance.capture(command, MAX_ANSWER_BYTES, doing).await?;
         if captured.exit.success() {
             return Ok(Ok(String::from_utf8_lossy(&captured.stdout).into_owned()));
         }
@@ -74,13 +68,7 @@ impl<'t> Tool<'t> {
             kept: LastWords::default(),
             seen,
         };
-        let exit = command
-            .run(&self.context.cancel, &mut progress)
-            .await
-            .map_err(TaskError::from)?;
-        if let Some(output) = self.allowance.ended_child(&exit, doing) {
-            return Err(output.into());
-        }
+        let exit = self.allowance.run(command, &mut progress, doing).await?;
         if exit.success() {
             return Ok(Ok(()));
         }

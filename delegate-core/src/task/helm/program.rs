@@ -95,14 +95,8 @@ impl<'t> Helm<'t> {
         args: impl IntoIterator<Item = String>,
         doing: &str,
     ) -> Result<String, Halt> {
-        let captured = self
-            .command(args)
-            .capture(&self.context().cancel, MAX_SAID_BYTES)
-            .await
-            .map_err(TaskError::from)?;
-        if let Some(output) = self.allowance().ended_child(&captured.exit, doing) {
-            return Err(output.into());
-        }
+        let command = self.command(args);
+        let captured = self.allowance().capture(command, MAX_SAID_BYTES, doing).await?;
         let said = [captured.stdout, captured.stderr].concat();
         let said = String::from_utf8_lossy(&said).into_owned();
         if captured.exit.success() {
@@ -119,14 +113,8 @@ impl<'t> Helm<'t> {
         doing: &str,
     ) -> Result<Answer<T>, Halt> {
         // A secret that reads like a part of the answer must not spoil it; only single values of it go on, masked.
-        let captured = command
-            .masker(crate::process::mask::Masker::none())
-            .capture(&self.context().cancel, MAX_ANSWER_BYTES)
-            .await
-            .map_err(TaskError::from)?;
-        if let Some(output) = self.allowance().ended_child(&captured.exit, doing) {
-            return Err(output.into());
-        }
+        let command = command.masker(crate::process::mask::Masker::none());
+        let captured = self.allowance().capture(command, MAX_ANSWER_BYTES, doing).await?;
         if !captured.exit.success() {
             return Ok(Err(String::from_utf8_lossy(&captured.stderr).into_owned()));
         }

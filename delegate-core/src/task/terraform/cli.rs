@@ -133,7 +133,7 @@ impl<'t> Cli<'t> {
             open_to(&from, user.uid, user.gid).map_err(TaskError::io("give the files to the tasks' user"))?;
         }
         let doing = "writing the configuration";
-        let captured = self
+        let command = self
             .context
             .command("sh")
             .limits(self.allowance.limits())
@@ -141,13 +141,8 @@ impl<'t> Cli<'t> {
             .arg(self.folder)
             .arg(&from)
             .arg(BROUGHT)
-            .args(self.environment_folder())
-            .capture(&self.context.cancel, MAX_ANSWER_BYTES)
-            .await
-            .map_err(TaskError::from)?;
-        if let Some(output) = self.allowance.ended_child(&captured.exit, doing) {
-            return Err(output.into());
-        }
+            .args(self.environment_folder());
+        let captured = self.allowance.capture(command, MAX_ANSWER_BYTES, doing).await?;
         if captured.exit.success() {
             return Ok(());
         }
@@ -218,15 +213,8 @@ impl<'t> Cli<'t> {
 
     /// Runs it and returns what it prints, which is not masked and must not go on as it is.
     pub(super) async fn ask(&self, args: Vec<OsString>, doing: &str) -> Result<Vec<u8>, Halt> {
-        let captured = self
-            .command(args)
-            .masker(Masker::none())
-            .capture(&self.context.cancel, MAX_ANSWER_BYTES)
-            .await
-            .map_err(TaskError::from)?;
-        if let Some(output) = self.allowance.ended_child(&captured.exit, doing) {
-            return Err(output.into());
-        }
+        let command = self.command(args).masker(Masker::none());
+        let captured = self.allowance.capture(command, MAX_ANSWER_BYTES, doing).await?;
         if !captured.exit.success() {
             return Err(self.failure(doing, &captured.exit, &String::from_utf8_lossy(&captured.stderr)));
         }
@@ -244,14 +232,7 @@ impl<'t> Cli<'t> {
             log: self.context.log.clone(),
             kept: LastWords::default(),
         };
-        let exit = self
-            .command(args)
-            .run(&self.context.cancel, &mut said)
-            .await
-            .map_err(TaskError::from)?;
-        if let Some(output) = self.allowance.ended_child(&exit, doing) {
-            return Err(output.into());
-        }
+        let exit = self.allowance.run(self.command(args), &mut said, doing).await?;
         if exit.success() {
             return Ok(());
         }

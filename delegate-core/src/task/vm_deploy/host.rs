@@ -269,17 +269,12 @@ async fn digest(
     allowance: &Allowance,
 ) -> Result<String, Halt> {
     let doing = "reading a file";
-    let captured = context
+    let command = context
         .command("sha256sum")
         .limits(allowance.limits())
         .arg("--")
-        .arg(path)
-        .capture(&context.cancel, MAX_ANSWER_BYTES)
-        .await
-        .map_err(TaskError::from)?;
-    if let Some(output) = allowance.ended_child(&captured.exit, doing) {
-        return Err(output.into());
-    }
+        .arg(path);
+    let captured = allowance.capture(command, MAX_ANSWER_BYTES, doing).await?;
     let said = String::from_utf8_lossy(&captured.stdout).into_owned();
     // A name with unusual letters is written in another way, and the line begins with a backslash.
     let digest = said
