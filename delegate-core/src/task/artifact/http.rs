@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
-use super::store::{Incoming, There};
+use super::store::{Before, Incoming};
 use super::web::Web;
 use crate::Secret;
 use crate::protocol::file_body::Whole;
@@ -85,11 +85,11 @@ impl HttpStore {
         })
     }
 
-    pub(super) async fn look(&self, context: &TaskContext) -> Result<There, Halt> {
+    pub(super) async fn look(&self, context: &TaskContext) -> Result<Before, Halt> {
         let (web, url) = self.open(context)?;
         Ok(match web.head(&url).await? {
-            None => There::Nothing,
-            Some(_) => There::Unknown,
+            None => Before::Nothing,
+            Some(_) => Before::Unknown,
         })
     }
 

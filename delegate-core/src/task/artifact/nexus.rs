@@ -6,7 +6,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::http::read_url;
-use super::store::{Incoming, There};
+use super::store::{Before, Incoming};
 use super::web::Web;
 use crate::Secret;
 use crate::protocol::file_body::Whole;
@@ -62,13 +62,13 @@ impl<'t> Repository<'t> {
         url
     }
 
-    pub(super) async fn look(&self, path: &str, file: &Whole) -> Result<There, Halt> {
+    pub(super) async fn look(&self, path: &str, file: &Whole) -> Result<Before, Halt> {
         Ok(match self.web.head(&self.url(path)).await? {
-            None => There::Nothing,
+            None => Before::Nothing,
             Some(headers) => match sha1(&headers) {
-                None => There::Unknown,
-                Some(sha1) if sha1 == file.sha1 => There::Same,
-                Some(_) => There::Other,
+                None => Before::Unknown,
+                Some(sha1) if sha1 == file.sha1 => Before::Same,
+                Some(_) => Before::Other,
             },
         })
     }
@@ -78,8 +78,8 @@ impl<'t> Repository<'t> {
         let url = self.url(path);
         self.web.put(&url, file).await?;
         match self.look(path, file).await? {
-            There::Same | There::Unknown => Ok(()),
-            There::Nothing | There::Other => Err(Halt::failed(format!(
+            Before::Same | Before::Unknown => Ok(()),
+            Before::Nothing | Before::Other => Err(Halt::failed(format!(
                 "Nexus took {path}, and has something else there; upload it again, and look who else writes there"
             ))),
         }
@@ -157,7 +157,7 @@ impl NexusStore {
         })
     }
 
-    pub(super) async fn look(&self, context: &TaskContext, file: &Whole) -> Result<There, Halt> {
+    pub(super) async fn look(&self, context: &TaskContext, file: &Whole) -> Result<Before, Halt> {
         self.open(context)?.look(&self.path, file).await
     }
 

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::nexus::{Repository, check_path, check_repository};
-use super::store::There;
-use super::upload::{Before, read};
+use super::store::Before;
+use super::upload::read;
 use super::{Existing, own_file};
 use crate::Secret;
 use crate::protocol::file_body::Whole;
@@ -269,10 +269,10 @@ async fn upload(data: &Data, context: &TaskContext, fields: &mut Fields) -> Resu
             url: repository.url(path).into(),
             bytes: file.length,
             sha256: file.sha256.clone(),
-            before: there.into(),
+            before: there,
             uploaded: false,
         });
-        let taken = matches!(there, There::Other | There::Unknown);
+        let taken = matches!(there, Before::Other | Before::Unknown);
         if taken && data.existing == Existing::Refuse {
             return Err(Halt::failed(format!(
                 "there is another {path} in the repository {}, and `existing` says that it stays; nothing was uploaded",
@@ -282,7 +282,7 @@ async fn upload(data: &Data, context: &TaskContext, fields: &mut Fields) -> Resu
     }
     let repository_name = &data.repository;
     for ((path, file), entry) in wanted.iter().zip(&mut fields.files) {
-        let same = matches!(entry.before, Before::Same);
+        let same = entry.before == Before::Same;
         let how = if same { "is there already" } else { "is uploaded" };
         let text = format!("{path} {how}: {} bytes, SHA-256 {}", file.length, file.sha256);
         context.log.line(Level::Info, &text).await;

@@ -4,7 +4,7 @@ use http::{HeaderMap, Method, StatusCode};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::store::{Incoming, There};
+use super::store::{Before, Incoming};
 use crate::Secret;
 use crate::aws::{Ask, Aws, Content, element};
 use crate::protocol::file_body::Whole;
@@ -118,15 +118,20 @@ impl S3Store {
         Ok(Incoming { response, sha256 })
     }
 
-    pub(super) async fn look(&self, field: &str, context: &TaskContext, file: &Whole) -> Result<There, Halt> {
+    pub(super) async fn look(
+        &self,
+        field: &str,
+        context: &TaskContext,
+        file: &Whole,
+    ) -> Result<Before, Halt> {
         let ask = self.ask("HeadObject", Method::HEAD, &[], Content::Nothing);
         match self.open(field, context)?.s3(&ask).await {
             Ok(response) => Ok(match kept(response.headers()) {
-                None => There::Unknown,
-                Some(sha256) if sha256 == file.sha256 => There::Same,
-                Some(_) => There::Other,
+                None => Before::Unknown,
+                Some(sha256) if sha256 == file.sha256 => Before::Same,
+                Some(_) => Before::Other,
             }),
-            Err(error) if error.status() == Some(StatusCode::NOT_FOUND) => Ok(There::Nothing),
+            Err(error) if error.status() == Some(StatusCode::NOT_FOUND) => Ok(Before::Nothing),
             Err(error) => Err(error.into()),
         }
     }

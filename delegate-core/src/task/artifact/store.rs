@@ -2,7 +2,7 @@
 
 use reqwest::Response;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::http::HttpStore;
 use super::nexus::NexusStore;
@@ -24,14 +24,16 @@ pub(super) enum Store {
     Http(HttpStore),
 }
 
-/// What a store says of what is there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum There {
+/// What was there before.
+// Its description, and no word on a variant, is what the reference shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Before {
     Nothing,
-    /// The same content.
+    // The same content.
     Same,
     Other,
-    /// Something; the store tells no checksum of it.
+    // Something; the store tells no checksum of it.
     Unknown,
 }
 
@@ -85,7 +87,12 @@ impl Store {
         }
     }
 
-    pub(super) async fn look(&self, field: &str, context: &TaskContext, file: &Whole) -> Result<There, Halt> {
+    pub(super) async fn look(
+        &self,
+        field: &str,
+        context: &TaskContext,
+        file: &Whole,
+    ) -> Result<Before, Halt> {
         match self {
             Self::S3(store) => store.look(field, context, file).await,
             Self::Nexus(store) => store.look(context, file).await,

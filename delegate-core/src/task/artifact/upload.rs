@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::store::{Store, There};
+use super::store::{Before, Store};
 use super::{Existing, check_sha256, own_file};
 use crate::Secret;
 use crate::protocol::file_body::Whole;
@@ -44,27 +44,6 @@ struct Fields {
     /// What was there before: `nothing`, `same`, `other`, or `unknown` where the store tells no checksum; null when the task
     /// did not come to look.
     before: Option<Before>,
-}
-
-/// What was there before.
-#[derive(Clone, Copy, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Before {
-    Nothing,
-    Same,
-    Other,
-    Unknown,
-}
-
-impl From<There> for Before {
-    fn from(there: There) -> Self {
-        match there {
-            There::Nothing => Self::Nothing,
-            There::Same => Self::Same,
-            There::Other => Self::Other,
-            There::Unknown => Self::Unknown,
-        }
-    }
 }
 
 impl TaskData for Data {
@@ -132,13 +111,13 @@ async fn upload(data: &Data, place: &Place, context: &TaskContext, fields: &mut 
     }
     let to = data.to.shown();
     let there = data.to.look("to", context, &file).await?;
-    fields.before = Some(there.into());
-    if there == There::Same {
+    fields.before = Some(there);
+    if there == Before::Same {
         let text = format!("{to} is the same already");
         context.log.line(Level::Info, &text).await;
         return Ok(());
     }
-    if there != There::Nothing && data.existing == Existing::Refuse {
+    if there != Before::Nothing && data.existing == Existing::Refuse {
         return Err(Halt::failed(format!(
             "there is another artifact at {to}, and `existing` says that it stays"
         )));
