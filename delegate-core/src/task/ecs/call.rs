@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::aws::{Aws, AwsError, ECS};
+use crate::task::halt::Halt;
 
 /// Of the tasks of a service that were stopped, so many are looked at: they mostly stop for the same reason.
 const LOOKED_AT: u64 = 5;
@@ -78,6 +79,17 @@ impl State {
                 None => "ECS".to_owned(),
             },
         }
+    }
+
+    /// That ECS itself deploys it: of others, it can be told nothing.
+    pub(super) fn is_ours(&self, name: &str) -> Result<(), Halt> {
+        if self.controller == "ECS" {
+            return Ok(());
+        }
+        Err(Halt::failed(format!(
+            "service {name} is deployed by {}, and not by ECS itself",
+            self.controller
+        )))
     }
 
     /// The deployment that the service is to come to.

@@ -254,11 +254,8 @@ impl Deployment<'_> {
             None if self.data.create.is_none() => Err(Halt::failed(format!(
                 "there is no service {name} in cluster {cluster}; correct `service`, `cluster` or the region, or let `create` make it"
             ))),
-            Some(state) if state.controller != "ECS" => Err(Halt::failed(format!(
-                "service {name} is deployed by {}, and not by ECS itself",
-                state.controller
-            ))),
-            _ => Ok(()),
+            Some(state) => state.is_ours(name),
+            None => Ok(()),
         }
     }
 
@@ -293,12 +290,8 @@ impl Deployment<'_> {
                 self.note(&state);
                 Ok(None)
             }
-            End::Not(state, mut reason) => {
+            End::Not(state, reason) => {
                 self.note(&state);
-                // Why tasks were stopped helps, and is no reason to fail otherwise.
-                for why in self.service.why_stopped().await.unwrap_or_default() {
-                    reason.push_str(&format!("; a task was stopped: {why}"));
-                }
                 Ok(Some(reason))
             }
         }

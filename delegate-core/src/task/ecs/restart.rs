@@ -120,12 +120,7 @@ async fn restart(
             "there is no service {name} in cluster {cluster}; correct `service`, `cluster` or the region"
         )));
     };
-    if before.controller != "ECS" {
-        return Err(Halt::failed(format!(
-            "service {name} is deployed by {}, and not by ECS itself",
-            before.controller
-        )));
-    }
+    before.is_ours(name)?;
     let now = service.update(json!({"forceNewDeployment": true})).await?;
     let note = |fields: &mut Fields, state: &State| {
         fields.desired = state.desired;
@@ -144,11 +139,8 @@ async fn restart(
             note(fields, &state);
             Ok(())
         }
-        End::Not(state, mut reason) => {
+        End::Not(state, reason) => {
             note(fields, &state);
-            for why in service.why_stopped().await.unwrap_or_default() {
-                reason.push_str(&format!("; a task was stopped: {why}"));
-            }
             let reason = format!("service {name} was told to replace its tasks, and {reason}");
             log.line(Level::Error, &reason).await;
             Err(Halt::failed(reason))

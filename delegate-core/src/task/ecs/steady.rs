@@ -78,15 +78,23 @@ impl<'t> Watch<'t> {
             match judge(&state, &self.deployment) {
                 Ok(true) => return Ok(End::Steady(state)),
                 Ok(false) => {}
-                Err(reason) => return Ok(End::Not(state, reason)),
+                Err(reason) => return Ok(self.not(state, reason).await),
             }
             if end.is_some_and(|end| Instant::now() + pause > end) {
                 let reason = format!("it was not steady within {patience:?}: {}", summary(&state));
-                return Ok(End::Not(state, reason));
+                return Ok(self.not(state, reason).await);
             }
             sleep(pause).await;
             pause = (pause * 2).min(SLOWEST);
         }
+    }
+
+    /// Why tasks were stopped helps, and is no reason to fail otherwise.
+    async fn not(&self, state: State, mut reason: String) -> End {
+        for why in self.service.why_stopped().await.unwrap_or_default() {
+            reason.push_str(&format!("; a task was stopped: {why}"));
+        }
+        End::Not(state, reason)
     }
 
     async fn tell(&mut self, state: &State) {
