@@ -1,10 +1,13 @@
 //! Task data to types.
 
+use std::collections::BTreeMap;
+
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{Secrets, TaskError};
 use crate::Secret;
+use crate::process::is_valid_name;
 
 /// The data of a kind: a type that is read, and what its shape cannot tell.
 pub trait TaskData: DeserializeOwned {
@@ -50,6 +53,34 @@ pub(super) fn one_line(field: &str, text: &str) -> Result<(), TaskError> {
     Err(TaskError::data(field, problem))
 }
 
+/// That `env` and `secrets` hold what environment variables can be, and none that the kind sets itself.
+pub(super) fn check_environment(
+    env: &BTreeMap<String, String>,
+    secrets: &BTreeMap<String, Secret>,
+    is_reserved: impl Fn(&str) -> bool,
+) -> Result<(), TaskError> {
+    let secrets = secrets
+        .iter()
+        .map(|(name, value)| ("secrets", name, value.expose()));
+    let plain = env.iter().map(|(name, value)| ("env", name, value.as_str()));
+    for (field, name, value) in plain.chain(secrets) {
+        let named = || format!("{field}.{name}");
+        if !is_valid_name(name) {
+            let problem = "has a name that is none for an environment variable; use letters, digits and `_`";
+            return Err(TaskError::data(field, problem));
+        }
+        if is_reserved(name) {
+            let problem = "is set by the delegate; use the field that is meant for it";
+            return Err(TaskError::data(named(), problem));
+        }
+        if value.contains('\0') {
+            let problem = "contains a NUL, which no environment variable can";
+            return Err(TaskError::data(named(), problem));
+        }
+    }
+    Ok(())
+}
+
 /// serde says ``invalid type: string "hunter2", expected a map``; the value goes, its type stays. And it says
 /// ``unknown variant `hunter2`, expected `GET` or `PUT` ``.
 fn without_value(message: &str) -> String {
@@ -71,8 +102,6 @@ fn without_value(message: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use serde::Deserialize;
     use serde_json::json;
 

@@ -8,7 +8,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::Secret;
-use crate::process::{MARK, is_valid_name};
+use crate::process::MARK;
+use crate::task::data::check_environment;
 use crate::task::{Span, TaskData, TaskError, workspace};
 
 /// The programs that can do it, the one that is taken first when both are there first.
@@ -169,7 +170,9 @@ impl TaskData for Data {
                 return wrong(field, "has a name that is given without being secret, too");
             }
         }
-        self.check_environment()
+        check_environment(&self.env, &self.secrets, |name| {
+            RESERVED.contains(&name) || name.starts_with(RESERVED_BEGINNING)
+        })
     }
 }
 
@@ -275,35 +278,6 @@ impl Data {
             },
             _ => Ok(()),
         }
-    }
-
-    fn check_environment(&self) -> Result<(), TaskError> {
-        let secrets = self
-            .secrets
-            .iter()
-            .map(|(name, value)| ("secrets", name, value.expose()));
-        let plain = self.env.iter().map(|(name, value)| ("env", name, value.as_str()));
-        for (field, name, value) in plain.chain(secrets) {
-            if !is_valid_name(name) {
-                return wrong(
-                    field,
-                    "has a name that is none for an environment variable; use letters, digits and `_`",
-                );
-            }
-            if RESERVED.contains(&name.as_str()) || name.starts_with(RESERVED_BEGINNING) {
-                return wrong(
-                    &format!("{field}.{name}"),
-                    "is set by the delegate; use the field that is meant for it",
-                );
-            }
-            if value.contains('\0') {
-                return wrong(
-                    &format!("{field}.{name}"),
-                    "contains a NUL, which no environment variable can",
-                );
-            }
-        }
-        Ok(())
     }
 }
 

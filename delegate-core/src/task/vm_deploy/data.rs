@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::Secret;
-use crate::process::is_valid_name;
+use crate::task::data::check_environment;
 use crate::task::ssh::{SshLogin, check_host, check_user, quoted};
 use crate::task::{TaskData, TaskError, workspace};
 
@@ -131,25 +131,7 @@ impl TaskData for Data {
         {
             return wrong("script", "must be a text that is not empty and has no NUL");
         }
-        let secrets = self
-            .secrets
-            .iter()
-            .map(|(name, value)| ("secrets", name, value.expose()));
-        let plain = self.env.iter().map(|(name, value)| ("env", name, value.as_str()));
-        for (field, name, value) in plain.chain(secrets) {
-            if !is_valid_name(name) {
-                return wrong(
-                    field,
-                    "has a name that is none for an environment variable; use letters, digits and `_`",
-                );
-            }
-            if value.contains('\0') {
-                return wrong(
-                    &format!("{field}.{name}"),
-                    "contains a NUL, which no environment variable can",
-                );
-            }
-        }
+        check_environment(&self.env, &self.secrets, |_| false)?;
         match self.wave {
             Some(Wave::Percent(percent)) if percent.get() > 100 => {
                 wrong("wave.percent", "must be from 1 to 100")
