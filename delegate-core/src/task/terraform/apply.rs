@@ -11,7 +11,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::cli::{Cli, remedy};
-use super::data::Data;
 use crate::process::{Line, LineSink, Stream};
 use crate::protocol::wire::CommandStatus;
 use crate::task::halt::Halt;
@@ -39,7 +38,6 @@ pub(super) struct Applied {
 /// Applies a saved plan of these addresses. What was done is in `applied` from the moment something may have been.
 pub(super) async fn apply(
     cli: &Cli<'_>,
-    data: &Data,
     plan: &Path,
     planned: Vec<(String, usize)>,
     applied: &mut Option<Applied>,
@@ -47,7 +45,7 @@ pub(super) async fn apply(
     let doing = "applying";
     let mut followed = Followed::new(cli.context().log.clone());
     let exit = cli
-        .apply(data, plan)
+        .apply(plan)
         .run(&cli.context().cancel, &mut followed)
         .await
         .map_err(TaskError::from)?;

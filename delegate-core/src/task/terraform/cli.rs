@@ -164,12 +164,12 @@ impl<'t> Cli<'t> {
     }
 
     /// Fetches providers and modules, and meets the backend.
-    pub(super) async fn init(&self, data: &Data) -> Result<(), Halt> {
+    pub(super) async fn init(&self) -> Result<(), Halt> {
         let mut args = words(&["init", "-input=false", "-no-color"]);
         if let Some(backend) = &self.backend {
             args.push(assign("-backend-config", backend));
         }
-        args.extend(lock_timeout(data));
+        args.extend(lock_timeout(self.data));
         self.run(args, "initializing").await
     }
 
@@ -180,17 +180,17 @@ impl<'t> Cli<'t> {
     }
 
     /// Makes a plan and saves it.
-    pub(super) async fn plan(&self, data: &Data, var_files: &[PathBuf], plan: &Path) -> Result<(), Halt> {
+    pub(super) async fn plan(&self, var_files: &[PathBuf], plan: &Path) -> Result<(), Halt> {
         let mut args = words(&["plan", "-input=false", "-no-color"]);
         args.push(assign("-out", plan));
-        args.extend(lock_timeout(data));
-        args.extend(parallelism(data));
-        args.extend((data.command == Action::Destroy).then(|| "-destroy".into()));
-        args.extend(data.refresh.map(|refresh| match refresh {
+        args.extend(lock_timeout(self.data));
+        args.extend(parallelism(self.data));
+        args.extend((self.data.command == Action::Destroy).then(|| "-destroy".into()));
+        args.extend(self.data.refresh.map(|refresh| match refresh {
             Refresh::Skip => "-refresh=false".into(),
             Refresh::Only => "-refresh-only".into(),
         }));
-        for (option, addresses) in [("-target", &data.targets), ("-replace", &data.replace)] {
+        for (option, addresses) in [("-target", &self.data.targets), ("-replace", &self.data.replace)] {
             args.extend(addresses.iter().map(|address| assign(option, address)));
         }
         args.extend(
@@ -203,10 +203,10 @@ impl<'t> Cli<'t> {
     }
 
     /// The command that applies a plan, and tells what it does in JSON.
-    pub(super) fn apply(&self, data: &Data, plan: &Path) -> Command {
+    pub(super) fn apply(&self, plan: &Path) -> Command {
         let mut args = words(&["apply", "-input=false", "-json"]);
-        args.extend(lock_timeout(data));
-        args.extend(parallelism(data));
+        args.extend(lock_timeout(self.data));
+        args.extend(parallelism(self.data));
         args.push(plan.into());
         self.command(args)
     }

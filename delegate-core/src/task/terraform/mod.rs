@@ -128,14 +128,14 @@ async fn work(
         .within("waiting for another task in the same folder", place.alone())
         .await?;
     cli.write_configuration(&data.files).await?;
-    cli.init(data).await?;
+    cli.init().await?;
     if let Some(workspace) = &data.workspace {
         cli.select(workspace).await?;
     }
     match data.command {
         Action::Output => {}
         Action::Plan => {
-            cli.plan(data, &var_files, &plan_file).await?;
+            cli.plan(&var_files, &plan_file).await?;
             let summary = plan::read(&cli, &plan_file).await?;
             context.log.line(Level::Info, &summary.said()).await;
             let vars = summary.vars(&plan_file);
@@ -145,13 +145,13 @@ async fn work(
         }
         Action::Apply | Action::Destroy => {
             if data.plan.is_none() {
-                cli.plan(data, &var_files, &plan_file).await?;
+                cli.plan(&var_files, &plan_file).await?;
             }
             let summary = plan::read(&cli, &plan_file).await?;
             context.log.line(Level::Info, &summary.said()).await;
             let planned = summary.steps.clone();
             fields.plan = Some(summary);
-            apply::apply(&cli, data, &plan_file, planned, &mut fields.applied).await?;
+            apply::apply(&cli, &plan_file, planned, &mut fields.applied).await?;
         }
     }
     let outputs = Outputs::read(&cli).await?;
