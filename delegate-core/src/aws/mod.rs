@@ -26,7 +26,6 @@ pub(crate) use credentials::{Credentials, Identity, Role, Source};
 pub(crate) use endpoints::{Endpoints, is_region, is_usable};
 pub(crate) use error::AwsError;
 pub(crate) use s3::{Ask, Content};
-#[allow(unused_imports, reason = "for the kinds that push images")]
 pub(crate) use service::ECR;
 pub(crate) use service::{ECS, S3, SECRETS_MANAGER, STS, Service};
 

@@ -47,7 +47,6 @@ pub(crate) const ECS: Service = Service {
     interface: "AmazonEC2ContainerServiceV20141113",
 };
 
-#[allow(dead_code, reason = "for the kinds that push images")]
 pub(crate) const ECR: Service = Service {
     name: "ECR",
     host: "api.ecr",

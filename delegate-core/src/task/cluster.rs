@@ -11,7 +11,8 @@ use crate::Secret;
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Cluster {
-    /// A whole kubeconfig. Default: the delegate's own (`KUBECONFIG`), or the cluster that it runs in.
+    /// A whole kubeconfig file; what it runs or reads beside itself is the delegate's. Default: the delegate's own (`KUBECONFIG`),
+    /// or the cluster that it runs in.
     pub(super) kubeconfig: Option<Secret>,
     /// The context of the kubeconfig. Default: its current one.
     pub(super) context: Option<String>,
@@ -33,9 +34,14 @@ impl Cluster {
             ));
         }
         match &self.context {
-            Some(context) if context.is_empty() || context.contains(char::is_control) => Err(
-                TaskError::data(format!("{field}.context"), "must be the name of a context"),
-            ),
+            Some(context)
+                if context.is_empty() || context.starts_with('-') || context.contains(char::is_control) =>
+            {
+                Err(TaskError::data(
+                    format!("{field}.context"),
+                    "must be the name of a context",
+                ))
+            }
             _ => Ok(()),
         }
     }

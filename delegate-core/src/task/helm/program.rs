@@ -151,9 +151,9 @@ fn remedy(complaint: &str) -> Option<&'static str> {
         ]) {
             "check `login`: its user, its password and what it may do there"
         } else if has(&["Kubernetes cluster unreachable", "connection refused"]) {
-            "check `kubernetes`, or the address, and the delegate's way there"
+            "check `cluster`, or the address, and the delegate's way there"
         } else if has(&["Unauthorized", "is forbidden:"]) {
-            "the delegate's login in the cluster may not do that; check `kubernetes` and its roles"
+            "the delegate's login in the cluster may not do that; check `cluster` and its roles"
         } else if has(&["namespaces \"", "namespace not found"]) && complaint.contains("not found") {
             "create the namespace, or set `create_namespace`"
         } else if has(&["another operation (install/upgrade/rollback) is in progress"]) {

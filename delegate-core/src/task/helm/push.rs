@@ -167,9 +167,9 @@ impl TaskKind for HelmPush {
         let published = publish(&data, &context, &allowance).await;
         Halt::outcome(published.map(|fields| {
             let vars = [
-                ("CHART_REFERENCE", &fields.reference),
-                ("CHART_VERSION", &fields.version),
-                ("CHART_DIGEST", &fields.digest),
+                ("chart_reference", &fields.reference),
+                ("chart_version", &fields.version),
+                ("chart_digest", &fields.digest),
             ];
             let vars: BTreeMap<_, _> = vars.map(|(name, value)| (name.to_owned(), value.clone())).into();
             TaskOutput::success().with_vars(vars).with_fields(&fields)

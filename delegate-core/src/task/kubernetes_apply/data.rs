@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::steps::Step;
 use crate::Secret;
+use crate::task::cluster::Cluster;
 use crate::task::{Span, TaskData, TaskError, workspace};
 
 /// How long it is waited where nothing is said: images are pulled in this time, mostly.
@@ -28,8 +29,9 @@ pub(super) struct Data {
     pub(super) manifests: Manifests,
     /// Namespace of objects that name none. Default: `default`.
     namespace: Option<String>,
-    /// The cluster; without, that of the delegate's `KUBECONFIG`, or the one it runs in.
-    pub(super) cluster: Option<Access>,
+    /// The cluster.
+    #[serde(default)]
+    pub(super) cluster: Cluster,
     /// Whether to let the API server check everything and change nothing.
     #[serde(default)]
     pub(super) dry_run: bool,
@@ -84,16 +86,6 @@ pub(super) struct Kustomize {
     pub(super) folder: String,
 }
 
-// Its description is that of the field.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Access {
-    /// A whole kubeconfig file. What it runs or reads beside itself is the delegate's.
-    pub(super) kubeconfig: Option<Secret>,
-    /// The context in it; without, its current one.
-    pub(super) context: Option<String>,
-}
-
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum OnFailure {
@@ -116,10 +108,7 @@ impl Data {
 
 impl TaskData for Data {
     fn secrets(&self) -> Vec<Secret> {
-        self.cluster
-            .iter()
-            .filter_map(|access| access.kubeconfig.clone())
-            .collect()
+        self.cluster.secrets().collect()
     }
 
     fn check(&self) -> Result<(), TaskError> {
@@ -166,21 +155,7 @@ impl TaskData for Data {
             }
             step.check()?;
         }
-        if let Some(access) = &self.cluster {
-            if access.kubeconfig.as_ref().is_some_and(Secret::is_empty) {
-                return wrong(
-                    "cluster.kubeconfig",
-                    "is empty; give a whole kubeconfig file, or leave it out",
-                );
-            }
-            let context = access.context.as_deref();
-            if context.is_some_and(|name| {
-                name.is_empty() || name.starts_with('-') || name.contains(char::is_control)
-            }) {
-                return wrong("cluster.context", "is no name of a context");
-            }
-        }
-        Ok(())
+        self.cluster.check("cluster")
     }
 }
 

@@ -15,8 +15,8 @@
 //! A `step` goes ahead bit by bit instead: a canary, or two colors; see [`steps`]. What it makes is not written down: each step
 //! finds it by its name.
 
-mod cluster;
 mod data;
+mod kubectl;
 mod object;
 mod record;
 mod rollout;
@@ -31,8 +31,8 @@ use super::allowance::Allowance;
 use super::halt::Halt;
 use super::{About, Level, Secrets, TaskContext, TaskError, TaskKind, TaskOutput, validate};
 use crate::process::Environment;
-use cluster::Cluster;
 use data::{Data, OnFailure};
+use kubectl::Kubectl;
 use object::{Objects, Told};
 use record::Record;
 use steps::Color;
@@ -79,7 +79,7 @@ impl TaskKind for KubernetesApply {
     }
 
     fn check(&self, environment: &Environment) -> Result<(), String> {
-        match environment.find_program(cluster::PROGRAM) {
+        match environment.find_program(kubectl::PROGRAM) {
             Some(_) => Ok(()),
             None => Err("the program kubectl is not in PATH".to_owned()),
         }
@@ -109,7 +109,7 @@ async fn work(
     allowance: &Allowance,
     fields: &mut Fields,
 ) -> Result<(), Halt> {
-    let cluster = Cluster::lay_out(data, context, allowance).await?;
+    let cluster = Kubectl::lay_out(data, context, allowance).await?;
     let wanted = cluster.read(&data.manifests).await?;
     if let Some(step) = &data.step {
         return steps::run(step, &cluster, &wanted, data, fields).await;
@@ -150,7 +150,7 @@ const FAILURE: crate::protocol::wire::CommandStatus = crate::protocol::wire::Com
 
 /// Applies what was good last, and removes what is new. Returns the outcome of the task, which has failed either way.
 async fn roll_back(
-    cluster: &Cluster<'_>,
+    cluster: &Kubectl<'_>,
     record: &Record,
     wanted: &Objects,
     data: &Data,

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::cluster::Cluster;
+use super::kubectl::Kubectl;
 use super::object::{Id, Objects, among};
 use crate::task::halt::Halt;
 
@@ -25,7 +25,7 @@ pub(super) struct Record {
 
 impl Record {
     /// Reads it; one that is not there says nothing.
-    pub(super) async fn read(cluster: &Cluster<'_>, name: &str) -> Result<Self, Halt> {
+    pub(super) async fn read(cluster: &Kubectl<'_>, name: &str) -> Result<Self, Halt> {
         let secret = format!("harness-apply.{name}");
         let found = cluster.get("secret", &secret).await?;
         let part =
@@ -75,7 +75,7 @@ impl Record {
     }
 
     /// Before anything is applied: what may be there from now on.
-    pub(super) async fn remember(&self, cluster: &Cluster<'_>, wanted: &Objects) -> Result<(), Halt> {
+    pub(super) async fn remember(&self, cluster: &Kubectl<'_>, wanted: &Objects) -> Result<(), Halt> {
         if wanted.list().to_string().len() > MAX_GOOD_BYTES {
             return Err(Halt::failed(format!(
                 "the manifests are larger than {} KiB, and would not fit into the Secret that remembers them; divide them into several tasks",
@@ -90,7 +90,7 @@ impl Record {
     /// After everything is rolled out. Without `pruned`, what earlier tasks applied is still remembered.
     pub(super) async fn set_good(
         &self,
-        cluster: &Cluster<'_>,
+        cluster: &Kubectl<'_>,
         wanted: &Objects,
         pruned: bool,
     ) -> Result<(), Halt> {
@@ -100,12 +100,12 @@ impl Record {
     }
 
     /// As it was read.
-    pub(super) async fn write(&self, cluster: &Cluster<'_>) -> Result<(), Halt> {
+    pub(super) async fn write(&self, cluster: &Kubectl<'_>) -> Result<(), Halt> {
         let all: Vec<&Id> = self.objects.iter().collect();
         self.save(cluster, &all, self.good.as_ref()).await
     }
 
-    async fn save(&self, cluster: &Cluster<'_>, objects: &[&Id], good: Option<&Objects>) -> Result<(), Halt> {
+    async fn save(&self, cluster: &Kubectl<'_>, objects: &[&Id], good: Option<&Objects>) -> Result<(), Halt> {
         let mut data = json!({OBJECTS: STANDARD.encode(json!(objects).to_string())});
         if let Some(good) = good {
             data[GOOD] = Value::from(STANDARD.encode(good.list().to_string()));

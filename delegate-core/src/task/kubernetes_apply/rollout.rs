@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::cluster::Cluster;
+use super::kubectl::Kubectl;
 use super::object::{Id, Objects};
 use crate::task::Level;
 use crate::task::halt::Halt;
@@ -21,7 +21,7 @@ const LOG_LINES: &str = "--tail=10";
 const MAX_EVENTS: usize = 5;
 
 /// Waits until all of them are rolled out, for so long together. Zero does not wait.
-pub(super) async fn wait(cluster: &Cluster<'_>, objects: &Objects, patience: Duration) -> Result<(), Halt> {
+pub(super) async fn wait(cluster: &Kubectl<'_>, objects: &Objects, patience: Duration) -> Result<(), Halt> {
     if patience.is_zero() {
         return Ok(());
     }
@@ -56,7 +56,7 @@ fn rolls_out(id: &Id, object: &Value) -> bool {
 }
 
 /// Writes to the log what is wrong with its pods; returns the first of it.
-async fn why(cluster: &Cluster<'_>, id: &Id, object: &Value) -> Result<Option<String>, Halt> {
+async fn why(cluster: &Kubectl<'_>, id: &Id, object: &Value) -> Result<Option<String>, Halt> {
     let namespace = id.namespace.as_deref().unwrap_or_default();
     let labels = object["spec"]["selector"]["matchLabels"].as_object();
     let labels = labels.into_iter().flatten();
@@ -110,7 +110,7 @@ async fn why(cluster: &Cluster<'_>, id: &Id, object: &Value) -> Result<Option<St
 
 /// The items of an answer; none when there is no answer, since this only explains.
 async fn list(
-    cluster: &Cluster<'_>,
+    cluster: &Kubectl<'_>,
     namespace: &str,
     args: &[&str],
     doing: &str,

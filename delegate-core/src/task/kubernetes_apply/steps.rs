@@ -7,8 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::cluster::Cluster;
 use super::data::{Data, OnFailure};
+use super::kubectl::Kubectl;
 use super::object::{Id, Objects};
 use super::{FAILURE, Fields, rollout};
 use crate::task::halt::Halt;
@@ -143,7 +143,7 @@ fn check_service(field: &str, name: &str) -> Result<(), TaskError> {
 /// Does one.
 pub(super) async fn run(
     step: &Step,
-    cluster: &Cluster<'_>,
+    cluster: &Kubectl<'_>,
     wanted: &Objects,
     data: &Data,
     fields: &mut Fields,
@@ -199,7 +199,7 @@ pub(super) async fn run(
 
 /// Applies and waits; when that fails, Deployments of the step go, if that is asked for. Those that were in use stay as they are.
 async fn go_ahead(
-    cluster: &Cluster<'_>,
+    cluster: &Kubectl<'_>,
     objects: &Objects,
     data: &Data,
     fields: &mut Fields,
@@ -229,7 +229,7 @@ async fn go_ahead(
 }
 
 async fn remove<'i>(
-    cluster: &Cluster<'_>,
+    cluster: &Kubectl<'_>,
     ids: impl Iterator<Item = &'i Id>,
     dry_run: bool,
     fields: &mut Fields,

@@ -146,13 +146,13 @@ impl Summary {
     pub(super) fn vars(&self, plan: &Path) -> BTreeMap<String, String> {
         let changes = !self.changes.is_empty() || self.outputs_change;
         [
-            ("PLAN_FILE", plan.to_string_lossy().into_owned()),
-            ("PLAN_ADD", self.add.to_string()),
-            ("PLAN_CHANGE", self.change.to_string()),
-            ("PLAN_DESTROY", self.destroy.to_string()),
-            ("PLAN_IMPORT", self.import.to_string()),
-            ("PLAN_HAS_CHANGES", changes.to_string()),
-            ("PLAN_DRIFT", self.drift.to_string()),
+            ("plan_file", plan.to_string_lossy().into_owned()),
+            ("plan_add", self.add.to_string()),
+            ("plan_change", self.change.to_string()),
+            ("plan_destroy", self.destroy.to_string()),
+            ("plan_import", self.import.to_string()),
+            ("plan_has_changes", changes.to_string()),
+            ("plan_drift", self.drift.to_string()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into()

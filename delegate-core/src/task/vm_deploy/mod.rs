@@ -205,9 +205,9 @@ impl Fields {
 
     fn vars(&self) -> BTreeMap<String, String> {
         [
-            ("HOSTS_DONE", self.done),
-            ("HOSTS_FAILED", self.failed),
-            ("HOSTS_NOT_BEGUN", self.not_begun),
+            ("hosts_done", self.done),
+            ("hosts_failed", self.failed),
+            ("hosts_not_begun", self.not_begun),
         ]
         .map(|(name, count)| (name.to_owned(), count.to_string()))
         .into()

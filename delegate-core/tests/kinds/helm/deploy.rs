@@ -22,9 +22,9 @@ async fn a_release_is_installed_taken_back_and_removed() {
         );
         assert_eq!(
             (
-                first.var("REVISION"),
-                first.var("CHART_VERSION"),
-                first.var("APP_VERSION")
+                first.var("revision"),
+                first.var("chart_version"),
+                first.var("app_version")
             ),
             ("1", "0.1.0", "1.0")
         );

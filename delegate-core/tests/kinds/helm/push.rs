@@ -45,7 +45,7 @@ async fn a_chart_is_packed_with_its_versions_pushed_and_deployed_from_there() {
     });
     let pushed = site.delegate.run(KIND, data).await.well();
     assert_eq!(
-        pushed.var("CHART_REFERENCE"),
+        pushed.var("chart_reference"),
         format!("{}/charts/app:1.4.2_b.7", registry.address)
     );
     assert_eq!(
@@ -70,7 +70,7 @@ async fn a_chart_is_packed_with_its_versions_pushed_and_deployed_from_there() {
     let data = site.task(json!({"chart": oci, "values": {"word": "from a registry"}, "wait": false}));
     let outcome = site.delegate.run("HELM_DEPLOY", data).await.well();
     assert_eq!(
-        (outcome.var("CHART_VERSION"), outcome.var("APP_VERSION")),
+        (outcome.var("chart_version"), outcome.var("app_version")),
         ("1.4.2+b.7", "2026.11")
     );
     assert_eq!(site.word(), "from a registry");
@@ -95,7 +95,7 @@ async fn a_packed_chart_keeps_its_digest_and_a_wrong_login_is_named() {
         let data = json!({"chart": "app-2.0.0.tgz", "to": target(&registry, PASSWORD)});
         let first = delegate.run(KIND, data.clone()).await.well();
         let again = delegate.run(KIND, data.clone()).await.well();
-        assert_eq!(first.var("CHART_DIGEST"), again.var("CHART_DIGEST"));
+        assert_eq!(first.var("chart_digest"), again.var("chart_digest"));
         let mut wrong = data.clone();
         wrong["to"] = target(&registry, "another-password");
         delegate
@@ -180,7 +180,7 @@ async fn a_chart_of_a_repository_with_a_login_is_deployed() {
     let data =
         site.task(json!({"chart": from(PASSWORD), "values": {"word": "from a repository"}, "wait": false}));
     let outcome = site.delegate.run("HELM_DEPLOY", data).await.well();
-    assert_eq!(outcome.var("CHART_VERSION"), "3.0.0");
+    assert_eq!(outcome.var("chart_version"), "3.0.0");
     assert_eq!(site.word(), "from a repository");
     site.delegate.keeps_no(&outcome, PASSWORD);
 }

@@ -102,13 +102,13 @@ async fn what_is_no_deployment_is_refused_with_its_field() {
             ),
             (deploy(json!({"timeout": "10ms"})), "timeout", "a second at least"),
             (
-                deploy(json!({"kubernetes": {"kubeconfig": "/home/ci/.kube/config"}})),
-                "kubernetes.kubeconfig",
+                deploy(json!({"cluster": {"kubeconfig": "/home/ci/.kube/config"}})),
+                "cluster.kubeconfig",
                 "not its path",
             ),
             (
-                deploy(json!({"kubernetes": {"context": ""}})),
-                "kubernetes.context",
+                deploy(json!({"cluster": {"context": ""}})),
+                "cluster.context",
                 "name of a context",
             ),
             (deploy(json!({"max_history": 0})), "max_history", "nonzero"),

@@ -97,7 +97,7 @@ impl Site {
             "release": "app",
             "namespace": self.namespace,
             "create_namespace": true,
-            "kubernetes": {"kubeconfig": fs::read_to_string(&self.kubeconfig).unwrap()},
+            "cluster": {"kubeconfig": fs::read_to_string(&self.kubeconfig).unwrap()},
             "chart": {"path": "app"},
         });
         data.as_object_mut()

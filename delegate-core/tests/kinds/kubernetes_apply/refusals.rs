@@ -54,12 +54,12 @@ async fn what_kubectl_could_take_as_something_else_is_refused() {
             (
                 with(json!({"cluster": {"kubeconfig": ""}})),
                 "cluster.kubeconfig",
-                "is empty",
+                "is no kubeconfig",
             ),
             (
                 with(json!({"cluster": {"context": "-x"}})),
                 "cluster.context",
-                "no name of a context",
+                "must be the name of a context",
             ),
             (with(json!({"wait": "soon"})), "wait", "give a number and a unit"),
             (

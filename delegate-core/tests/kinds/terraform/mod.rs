@@ -96,7 +96,7 @@ async fn what_is_applied_is_left_alone_changed_and_destroyed() {
     let destroyed = delegate.run(KIND, with("destroy", "y")).await.well();
     assert_eq!(destroyed.field("plan")["destroy"], 2);
     let gone = delegate.run(KIND, with("plan", "y")).await.well();
-    assert_eq!(gone.var("PLAN_ADD"), "2");
+    assert_eq!(gone.var("plan_add"), "2");
 }
 
 #[tokio::test]
@@ -105,16 +105,16 @@ async fn a_saved_plan_is_applied_by_another_task_once() {
     let mut data = task("plan", TWO);
     data["variables"] = json!({"name": "x"});
     let planned = delegate.run(KIND, data).await.well();
-    assert_eq!(planned.var("PLAN_HAS_CHANGES"), "true");
+    assert_eq!(planned.var("plan_has_changes"), "true");
     assert_eq!(
-        (planned.var("PLAN_ADD"), planned.var("PLAN_DRIFT")),
+        (planned.var("plan_add"), planned.var("plan_drift")),
         ("2", "false")
     );
     let file = delegate.path("workspace/app/delegate.tfplan");
-    assert_eq!(planned.var("PLAN_FILE"), file.to_str().unwrap());
+    assert_eq!(planned.var("plan_file"), file.to_str().unwrap());
     assert_eq!(planned.field("applied"), &Value::Null);
 
-    let apply = json!({"command": "apply", "directory": "app", "files": {"main.tf": TWO}, "plan": planned.var("PLAN_FILE")});
+    let apply = json!({"command": "apply", "directory": "app", "files": {"main.tf": TWO}, "plan": planned.var("plan_file")});
     let applied = delegate.run(KIND, apply.clone()).await.well();
     assert_eq!(applied.var("name"), "x");
     assert_eq!(applied.field("plan")["add"], 2);
@@ -246,7 +246,7 @@ async fn a_state_that_another_run_holds_is_waited_for_or_the_task_says_so() {
     fs::write(delegate.path("workspace/one/go"), "").unwrap();
     first.end().await.well();
     // It has found what the other one left: nothing to do.
-    assert_eq!(patient.end().await.well().var("PLAN_HAS_CHANGES"), "false");
+    assert_eq!(patient.end().await.well().var("plan_has_changes"), "false");
 }
 
 #[tokio::test]

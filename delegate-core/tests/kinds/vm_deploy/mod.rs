@@ -105,7 +105,7 @@ async fn files_and_scripts_reach_every_host_wave_after_wave_and_again() {
     let outcome = fleet.delegate.run(KIND, data.clone()).await.well();
     assert_eq!(Fleet::states(&outcome), ["done"; 3]);
     assert_eq!(
-        (outcome.var("HOSTS_DONE"), outcome.var("HOSTS_FAILED")),
+        (outcome.var("hosts_done"), outcome.var("hosts_failed")),
         ("3", "0")
     );
     assert!(outcome.log.contains("wave 2 of 2: 1 hosts"), "{}", outcome.log);

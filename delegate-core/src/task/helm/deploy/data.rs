@@ -43,7 +43,7 @@ pub(in crate::task::helm) struct Data {
     pub(super) create_namespace: bool,
     /// The cluster.
     #[serde(default)]
-    pub(super) kubernetes: Cluster,
+    pub(super) cluster: Cluster,
     /// The chart; needed to deploy.
     pub(super) chart: Option<Source>,
     /// Values of the chart. They count before those of files.
@@ -92,7 +92,7 @@ impl TaskData for Data {
         self.secret_values
             .values()
             .cloned()
-            .chain(self.kubernetes.secrets())
+            .chain(self.cluster.secrets())
             .chain(self.chart.as_ref().and_then(Source::secrets))
             .collect()
     }
@@ -110,7 +110,7 @@ impl TaskData for Data {
                 "must be a name of up to 63 lower-case letters, digits and hyphens",
             );
         }
-        self.kubernetes.check("kubernetes")?;
+        self.cluster.check("cluster")?;
         match (&self.chart, self.command) {
             (None, Action::Deploy) => {
                 return wrong("chart", "is missing; give a `path`, `oci` or `repository`");

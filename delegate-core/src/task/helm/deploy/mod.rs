@@ -132,9 +132,9 @@ async fn work(
     fields: &mut Fields,
 ) -> Result<(), Halt> {
     let mut helm = Helm::find(context, allowance).await?;
-    helm.kubeconfig = data.kubernetes.lay_out(context).await?;
+    helm.kubeconfig = data.cluster.lay_out(context).await?;
     helm.options = vec!["--namespace".to_owned(), data.namespace().to_owned()];
-    if let Some(context) = &data.kubernetes.context {
+    if let Some(context) = &data.cluster.context {
         helm.options
             .extend(["--kube-context".to_owned(), context.clone()]);
     }
@@ -142,7 +142,7 @@ async fn work(
         "helm release {}/{} in {:?}",
         data.namespace(),
         data.release,
-        data.kubernetes.context
+        data.cluster.context
     );
     let _alone = allowance
         .within(
@@ -195,10 +195,10 @@ fn take(report: Report, fields: &mut Fields) {
 
 fn vars(fields: &Fields) -> BTreeMap<String, String> {
     [
-        ("RELEASE", Some(fields.release.clone())),
-        ("REVISION", fields.revision.map(|revision| revision.to_string())),
-        ("CHART_VERSION", fields.chart_version.clone()),
-        ("APP_VERSION", fields.app_version.clone()),
+        ("release", Some(fields.release.clone())),
+        ("revision", fields.revision.map(|revision| revision.to_string())),
+        ("chart_version", fields.chart_version.clone()),
+        ("app_version", fields.app_version.clone()),
     ]
     .into_iter()
     .filter_map(|(name, value)| Some((name.to_owned(), value?)))

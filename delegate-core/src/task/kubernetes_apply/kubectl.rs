@@ -9,7 +9,6 @@ use super::object::{Id, Objects, Told};
 use crate::process::Command;
 use crate::process::mask::Masker;
 use crate::task::allowance::Allowance;
-use crate::task::files::write_private;
 use crate::task::halt::Halt;
 use crate::task::tool::{Answer, Tool, quote};
 use crate::task::workspace::{self, Place};
@@ -21,31 +20,24 @@ pub(super) const PROGRAM: &str = "kubectl";
 const FIELD_MANAGER: &str = "--field-manager=harness-delegate";
 
 /// The program, and the cluster that it talks to.
-pub(super) struct Cluster<'t> {
+pub(super) struct Kubectl<'t> {
     tool: Tool<'t>,
     kubeconfig: Option<PathBuf>,
     context_name: Option<&'t str>,
     namespace: &'t str,
 }
 
-impl<'t> Cluster<'t> {
+impl<'t> Kubectl<'t> {
     /// Writes the kubeconfig.
     pub(super) async fn lay_out(
         data: &'t Data,
         context: &'t TaskContext,
         allowance: &'t Allowance,
     ) -> Result<Self, TaskError> {
-        let access = data.cluster.as_ref();
-        let mut kubeconfig = None;
-        if let Some(text) = access.and_then(|access| access.kubeconfig.as_ref()) {
-            let file = context.work_dir.join("kubeconfig");
-            write_private(&file, text.expose(), context.confinement.user.as_ref()).await?;
-            kubeconfig = Some(file);
-        }
         Ok(Self {
             tool: Tool::new(PROGRAM, context, allowance),
-            kubeconfig,
-            context_name: access.and_then(|access| access.context.as_deref()),
+            kubeconfig: data.cluster.lay_out(context).await?,
+            context_name: data.cluster.context.as_deref(),
             namespace: data.namespace(),
         })
     }
