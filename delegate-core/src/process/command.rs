@@ -47,6 +47,8 @@ pub(super) enum Request {
     Terminate,
     /// SIGINT, to it alone.
     Interrupt,
+    /// The end of its input.
+    EndInput,
 }
 
 /// What a child reads.
@@ -190,6 +192,14 @@ impl Command {
     #[must_use]
     pub fn interrupted(mut self) -> Self {
         self.request = Request::Interrupt;
+        self
+    }
+
+    /// Asks it to end by the end of its input, which was left open, and by no signal: for one that brings to an end what it
+    /// started elsewhere, and tells how that ended. After the grace the group is ended as ever.
+    #[must_use]
+    pub fn asked_by_end_of_input(mut self) -> Self {
+        self.request = Request::EndInput;
         self
     }
 

@@ -35,7 +35,7 @@ pub(super) struct Output {
     closed: CancellationToken,
     queue: WeakSender<Chunk>,
     chunks: Option<Receiver<Chunk>>,
-    _writer: Option<AbortOnDropHandle<()>>,
+    writer: Option<AbortOnDropHandle<()>>,
 }
 
 impl Output {
@@ -71,7 +71,7 @@ impl Output {
             closed,
             queue: weak,
             chunks: Some(chunks),
-            _writer: writer,
+            writer,
         }
     }
 
@@ -88,6 +88,11 @@ impl Output {
     /// Whether it is the consumer that keeps us from reading on.
     pub(super) fn is_backed_up(&self) -> bool {
         self.queue.upgrade().is_some_and(|queue| queue.capacity() == 0)
+    }
+
+    /// Closes the input, also one that was to stay open.
+    pub(super) fn end_input(&self) {
+        self.writer.iter().for_each(AbortOnDropHandle::abort);
     }
 
     /// Stops reading. What is queued stays queued.

@@ -38,7 +38,7 @@ pub(super) async fn supervise(
     tokio::pin!(consumed);
     let (ended, taken) = {
         let ending = async {
-            let (reason, kill_at) = watch(&child, limits, request, cancel).await?;
+            let (reason, kill_at) = watch(&child, limits, request, cancel, &output).await?;
             let (leaked, closed) = settle(&child, limits, kill_at, &output).await;
             io::Result::Ok((reason, leaked, closed))
         };
@@ -66,6 +66,7 @@ async fn watch(
     limits: Limits,
     request: Request,
     cancel: &CancellationToken,
+    output: &Output,
 ) -> io::Result<(Reason, Option<Instant>)> {
     // A timeout beyond what a clock can hold is none.
     let deadline = limits
@@ -92,6 +93,7 @@ async fn watch(
             match request {
                 Request::Terminate => child.terminate(),
                 Request::Interrupt => child.interrupt(),
+                Request::EndInput => output.end_input(),
             }
             kill_at = Some(Instant::now() + limits.grace);
         }

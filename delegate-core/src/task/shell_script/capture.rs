@@ -16,7 +16,7 @@ use tokio::io::AsyncReadExt;
 use super::shell::{Family, Shell};
 
 /// The most that is read: a response of 16 MiB must hold it, escaped.
-const MAX_BYTES: u64 = 4 << 20;
+pub(super) const MAX_BYTES: u64 = 4 << 20;
 
 const PRELUDE_SH: &str = include_str!("prelude.sh");
 const PRELUDE_PS1: &str = include_str!("prelude.ps1");
@@ -109,13 +109,18 @@ pub(super) async fn read(file: &Path) -> Result<BTreeMap<String, String>, String
 
 /// The same of a script that writes a line `NAME=value` for each; the last one of a name counts, and other names do not.
 pub(super) async fn read_lines(file: &Path, names: &[String]) -> Result<BTreeMap<String, String>, String> {
-    let written = written(file).await?;
-    let text = String::from_utf8_lossy(&written);
-    let pairs = text.lines().filter_map(|line| line.split_once('='));
-    Ok(pairs
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .filter(|(name, _)| names.contains(name))
-        .collect())
+    Ok(parse_lines(&written(file).await?, names))
+}
+
+/// That so many bytes are not too many.
+pub(super) fn check_size(bytes: u64) -> Result<(), String> {
+    if bytes <= MAX_BYTES {
+        return Ok(());
+    }
+    Err(format!(
+        "the output variables are longer than {} MiB; write large results to a file or an artifact store",
+        MAX_BYTES >> 20
+    ))
 }
 
 async fn written(file: &Path) -> Result<Vec<u8>, String> {
@@ -126,16 +131,22 @@ async fn written(file: &Path) -> Result<Vec<u8>, String> {
         Err(error) => Err(error),
     }
     .map_err(|error| format!("failed to read the output variables: {error}"))?;
-    if written.len() as u64 > MAX_BYTES {
-        return Err(format!(
-            "the output variables are longer than {} MiB; write large results to a file or an artifact store",
-            MAX_BYTES >> 20
-        ));
-    }
+    check_size(written.len() as u64)?;
     Ok(written)
 }
 
-fn parse(written: &[u8]) -> BTreeMap<String, String> {
+/// See [`read_lines`].
+pub(super) fn parse_lines(written: &[u8], names: &[String]) -> BTreeMap<String, String> {
+    let text = String::from_utf8_lossy(written);
+    let pairs = text.lines().filter_map(|line| line.split_once('='));
+    pairs
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .filter(|(name, _)| names.contains(name))
+        .collect()
+}
+
+/// See [`read`].
+pub(super) fn parse(written: &[u8]) -> BTreeMap<String, String> {
     let mut complete = BTreeMap::new();
     let mut current = BTreeMap::new();
     // What follows the last NUL was cut off.

@@ -1,7 +1,7 @@
 //! `SHELL_SCRIPT`: runs a script. `POWERSHELL_SCRIPT`: the same in PowerShell.
 //!
 //! Data: `{script, shell?: "bash" | "sh" | "pwsh" | path, interpreter?, env?: {}, working_dir?, output_vars?: [NAME…],
-//! secrets?: {NAME: value or reference}}`. Result: the common fields and `exit_code`.
+//! secrets?: {NAME: value or reference}, ssh?: {host, port?, user?, login}}`. Result: the common fields and `exit_code`.
 //!
 //! The script starts in `working_dir`, or in the task's own directory. `secrets` become environment variables, like
 //! `env`, and are masked in whatever the script prints; where both have a name, the secret wins. A variable of `output_vars` that the script has set, exported or
@@ -13,8 +13,11 @@
 //!
 //! What the script leaves running is ended a grace after it. A process that shall stay takes off its mark and starts its
 //! own session: `env -u HARNESS_DELEGATE_TASK setsid program </dev/null >log 2>&1 &`.
+//!
+//! With `ssh` the same script runs on another machine ([`host`]), with the same fields and the same result.
 
 mod capture;
+mod host;
 mod powershell;
 mod shell;
 
@@ -27,6 +30,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::files::write_private;
+use super::ssh::SshHost;
 use super::{About, Level, Secrets, TaskContext, TaskData, TaskError, TaskKind, TaskOutput, validate};
 use crate::Secret;
 use crate::process::{Exit, InvalidName, MARK, Reason, Status, is_valid_name};
@@ -52,12 +56,19 @@ struct Data {
     interpreter: Option<String>,
     /// Environment variables of the script.
     env: Option<BTreeMap<String, String>>,
-    /// Where the script starts. Default: an empty directory of the task's own, which goes with it.
+    /// Where the script starts. Default: an empty directory of the task's own, which goes with it. On a host of `ssh` it is an absolute
+    /// path there.
     working_dir: Option<PathBuf>,
     /// Variables of the script whose values are returned as output variables.
     output_vars: Option<Vec<String>>,
     /// Environment variables of the script whose values are secret. Where `env` has the same name, this one counts.
     secrets: Option<BTreeMap<String, Secret>>,
+    /// A host where the script runs, instead of the delegate. Its default shell is bash where the host has it, else sh. Script and
+    /// variables get there by the connection, and lie in a folder that nobody else there may read until the script ends. When the task
+    /// is aborted or its time is over, the process group of the script is asked to end (SIGTERM) and ended before the delegate's grace
+    /// is over; the same happens, without a report, when the connection breaks. A process that began a session of its own (`setsid`)
+    /// is not ended. On a host that has no `setsid`, only the script's own process is.
+    ssh: Option<SshHost>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -68,7 +79,9 @@ struct Fields {
 
 impl TaskData for Data {
     fn secrets(&self) -> Vec<Secret> {
-        self.secrets.iter().flat_map(BTreeMap::values).cloned().collect()
+        let login = self.ssh.iter().flat_map(|host| host.login.secrets());
+        let variables = self.secrets.iter().flat_map(BTreeMap::values).cloned();
+        variables.chain(login).collect()
     }
 
     fn check(&self) -> Result<(), TaskError> {
@@ -77,6 +90,10 @@ impl TaskData for Data {
             self.output_vars.as_ref(),
             self.secrets.as_ref(),
         )?;
+        if let Some(host) = &self.ssh {
+            host.check("ssh")?;
+            host::check(&self.script, self.shell.as_deref(), self.working_dir.as_deref())?;
+        }
         match (&self.shell, &self.interpreter) {
             (Some(_), Some(_)) => Err(TaskError::data(
                 "interpreter",
@@ -96,7 +113,7 @@ impl TaskKind for ShellScript {
 
     fn about(&self) -> About {
         About::of::<Data, Fields>(
-            "Runs a script in bash, sh, any other shell or any interpreter of the delegate.",
+            "Runs a script in bash, sh, any other shell or any interpreter, on the delegate or on a host over ssh.",
             "As safe as the script: the delegate runs it once a task, and never again by itself.",
             json!({
                 "script": "helm list --namespace \"$NAMESPACE\" && RELEASES=$(helm list --short | wc -l)",
@@ -113,6 +130,20 @@ impl TaskKind for ShellScript {
 
     async fn run(&self, context: TaskContext) -> Result<TaskOutput, TaskError> {
         let data: Data = context.data()?;
+        let script = Script {
+            text: data.script,
+            env: data.env.unwrap_or_default(),
+            working_dir: data.working_dir,
+            output_vars: data.output_vars.unwrap_or_default(),
+            secrets: data.secrets.unwrap_or_default(),
+        };
+        if let Some(ssh) = &data.ssh {
+            let wanted = match &data.interpreter {
+                Some(interpreter) => host::Wanted::Interpreter(interpreter),
+                None => host::Wanted::Shell(Shell::wanted_elsewhere(data.shell.as_deref())),
+            };
+            return script.run_on(ssh, &wanted, &context).await;
+        }
         let program = match &data.interpreter {
             Some(interpreter) => Program::interpreter(interpreter, &context.environment)?,
             None => Program::Shell(Shell::choose(
@@ -120,13 +151,6 @@ impl TaskKind for ShellScript {
                 context.shell.as_deref(),
                 &context.environment,
             )?),
-        };
-        let script = Script {
-            text: data.script,
-            env: data.env.unwrap_or_default(),
-            working_dir: data.working_dir,
-            output_vars: data.output_vars.unwrap_or_default(),
-            secrets: data.secrets.unwrap_or_default(),
         };
         script.run(&program, &context).await
     }
@@ -198,27 +222,37 @@ impl Script {
                 Program::Interpreter(_) => capture::read_lines(&vars_file, &output_vars).await,
             }
         };
-        let fields = Fields {
-            exit_code: exit.code(),
-        };
-        let mut output = outcome(exit, context).with_fields(&fields);
-        match vars {
-            Ok(vars) => {
-                for missing in output_vars.iter().filter(|name| !vars.contains_key(*name)) {
-                    context
-                        .log
-                        .line(Level::Warn, &format!("output variable {missing} was not set"))
-                        .await;
-                }
-                output.output_vars = vars;
-            }
-            Err(problem) if output.status == CommandStatus::Success => {
-                output = TaskOutput::not(CommandStatus::Failure, problem).with_fields(&fields);
-            }
-            Err(problem) => context.log.line(Level::Error, &problem).await,
-        }
-        Ok(output)
+        Ok(ended(exit, vars, &output_vars, context).await)
     }
+}
+
+/// What is returned of a script that ended, with the output variables that were wanted and are there.
+async fn ended(
+    exit: Exit,
+    vars: Result<BTreeMap<String, String>, String>,
+    wanted: &[String],
+    context: &TaskContext,
+) -> TaskOutput {
+    let fields = Fields {
+        exit_code: exit.code(),
+    };
+    let mut output = outcome(exit, context).with_fields(&fields);
+    match vars {
+        Ok(vars) => {
+            for missing in wanted.iter().filter(|name| !vars.contains_key(*name)) {
+                context
+                    .log
+                    .line(Level::Warn, &format!("output variable {missing} was not set"))
+                    .await;
+            }
+            output.output_vars = vars;
+        }
+        Err(problem) if output.status == CommandStatus::Success => {
+            output = TaskOutput::not(CommandStatus::Failure, problem).with_fields(&fields);
+        }
+        Err(problem) => context.log.line(Level::Error, &problem).await,
+    }
+    output
 }
 
 fn outcome(exit: Exit, context: &TaskContext) -> TaskOutput {

@@ -15,6 +15,17 @@ pub(super) enum Family {
     PowerShell,
 }
 
+impl Family {
+    /// By the name of the program.
+    fn of(program: &Path) -> Self {
+        match program.file_stem().and_then(|stem| stem.to_str()) {
+            Some("bash") => Self::Bash,
+            Some("pwsh" | "powershell") => Self::PowerShell,
+            _ => Self::Posix,
+        }
+    }
+}
+
 /// A name is one that we know how to call; anything else must be a path.
 pub(super) fn check_name(asked: &str) -> Result<(), TaskError> {
     if Path::new(asked).components().count() != 1 || ["bash", "sh", "pwsh"].contains(&asked) {
@@ -103,12 +114,20 @@ impl Shell {
                 wanted.display()
             )));
         };
-        let family = match wanted.file_stem().and_then(|stem| stem.to_str()) {
-            Some("bash") => Family::Bash,
-            Some("pwsh" | "powershell") => Family::PowerShell,
-            _ => Family::Posix,
+        Ok(Self {
+            program,
+            family: Family::of(wanted),
+        })
+    }
+
+    /// Those that a task asks for on another machine, the best one first. Whether they are there is seen there.
+    pub(super) fn wanted_elsewhere(asked: Option<&str>) -> Vec<Self> {
+        let names = asked.map_or_else(|| vec!["bash", "sh"], |asked| vec![asked]);
+        let shell = |name: &str| Self {
+            program: name.into(),
+            family: Family::of(Path::new(name)),
         };
-        Ok(Self { program, family })
+        names.into_iter().map(shell).collect()
     }
 
     /// A path in `dir` with the ending the shell insists on.

@@ -6,6 +6,8 @@
 mod client;
 mod remote;
 
+use std::num::NonZeroU16;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -14,7 +16,7 @@ use super::data::one_line;
 use crate::Secret;
 
 pub(super) use client::Client;
-pub(super) use remote::{PROGRAM, Remote, check_host, check_user, failure_of};
+pub(super) use remote::{Leftovers, PROGRAM, Remote, Run, check_host, check_user, failure_of, new_folder};
 
 // A login of an ssh server.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -52,6 +54,41 @@ impl SshLogin {
         match &self.passphrase {
             Some(passphrase) => one_line(&format!("{field}.passphrase"), passphrase.expose()),
             None => Ok(()),
+        }
+    }
+}
+
+// A host, and who logs in there. Its description is that of the field.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SshHost {
+    /// Name or address.
+    pub(super) host: String,
+    /// Its port. Default: 22.
+    port: Option<NonZeroU16>,
+    /// The user there. Default: the name of the user who runs the delegate's tasks.
+    user: Option<String>,
+    /// What lets us in, and the host's key.
+    pub(super) login: SshLogin,
+}
+
+impl SshHost {
+    /// Whether it is what it should be. `field` is its own path.
+    pub(super) fn check(&self, field: &str) -> Result<(), TaskError> {
+        check_host(&format!("{field}.host"), &self.host)?;
+        if let Some(user) = &self.user {
+            check_user(&format!("{field}.user"), user)?;
+        }
+        self.login.check(&format!("{field}.login"))
+    }
+
+    /// It, as `client` reaches it.
+    pub(super) fn reached_by<'t>(&'t self, client: &'t Client) -> Remote<'t> {
+        Remote {
+            host: &self.host,
+            port: self.port.map(NonZeroU16::get),
+            user: self.user.as_deref(),
+            client,
         }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! What runs there is sent through the standard input, never as an argument: it may hold secrets. The input then stays
 //! open; when it ends, because the task was aborted, its time was over or the delegate died, what was started there is
-//! ended too.
+//! asked to end (SIGTERM to its process group) and ended after a grace (SIGKILL). As long as the connection lives, what is
+//! said there until then still arrives. A process that began a session of its own is not found.
 
 use std::path::Path;
 
@@ -25,14 +26,18 @@ const CONNECT_SECONDS: u32 = 30;
 /// A peer that does not answer three times within these seconds each is gone.
 const ALIVE_SECONDS: u32 = 15;
 
+/// For the last words of a host to arrive: what runs there is ended so much before its connection would be.
+const LAST_WORDS_SECONDS: u64 = 2;
+
 /// Longest name of a host, by DNS.
 const MAX_HOST: usize = 253;
 
 /// Longest name of a user: that of most systems is 32.
 const MAX_USER: usize = 64;
 
-/// Reads a script of `$1` bytes from its input, runs it by `$2`, and ends it `$3` seconds after asking it to when the
-/// input ends first. A script that did not arrive whole is not run.
+/// Reads a script of `$1` bytes from its input into a new folder `$4`, runs it by `$2`, and ends it `$3` seconds after
+/// asking it to when the input ends first. A script that did not arrive whole is not run. What the script left running is
+/// ended in the same way when `$5` is `end`.
 const RUN: &str = include_str!("run.sh");
 
 /// A machine, and who we are there.
@@ -43,19 +48,49 @@ pub(in crate::task) struct Remote<'t> {
     pub(in crate::task) client: &'t Client,
 }
 
+/// What becomes of what a script leaves running.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::task) enum Leftovers {
+    /// It runs on.
+    Stay,
+    /// It is ended, as far as it is in the script's process group.
+    End,
+}
+
+/// A script to run on a host.
+pub(in crate::task) struct Run<'t> {
+    /// The program that gets it as its only argument.
+    pub(in crate::task) interpreter: &'t str,
+    pub(in crate::task) text: &'t str,
+    /// A folder there that is made for it, for nobody else to read, and goes with it: of [`new_folder`].
+    pub(in crate::task) folder: &'t str,
+    pub(in crate::task) leftovers: Leftovers,
+}
+
+/// The path of a folder on a host that is not there yet. Nobody can guess it, and one that is there already is not taken.
+pub(in crate::task) fn new_folder() -> String {
+    format!("/tmp/task-{:032x}", fastrand::u128(..))
+}
+
 impl Remote<'_> {
-    /// `ssh`, which runs a script there by an interpreter. The script's exit code is its own. Its input is empty.
+    /// `ssh`, which runs a script there. The script's exit code is its own. Its input is empty.
     pub(in crate::task) fn script(
         &self,
         context: &TaskContext,
         allowance: &Allowance,
-        interpreter: &str,
-        script: &str,
+        run: &Run<'_>,
     ) -> Command {
-        let size = script.len().to_string();
-        let grace = context.grace.as_secs().max(1).to_string();
-        self.program(context, allowance, RUN, &[&size, interpreter, &grace])
-            .stdin_left_open(script.as_bytes())
+        let size = run.text.len().to_string();
+        let grace = context.grace.as_secs().saturating_sub(LAST_WORDS_SECONDS);
+        let grace = grace.max(1).to_string();
+        let leftovers = match run.leftovers {
+            Leftovers::Stay => "stay",
+            Leftovers::End => "end",
+        };
+        let args = [&*size, run.interpreter, &grace, run.folder, leftovers];
+        self.program(context, allowance, RUN, &args)
+            .stdin_left_open(run.text.as_bytes())
+            .asked_by_end_of_input()
     }
 
     /// `ssh`, which runs a program text of ours there by `sh`, with arguments, which are public.

@@ -1,6 +1,7 @@
 before=$(umask)
 umask 077
-folder=$(mktemp -d "${TMPDIR:-/tmp}/task-XXXXXXXX") || exit 125
+folder=$4
+mkdir -m 700 "$folder" || exit 125
 trap 'rm -rf -- "$folder"' EXIT
 head -c "$1" >"$folder/script"
 if [ "$(wc -c <"$folder/script")" -ne "$1" ]; then
@@ -30,4 +31,13 @@ exec 3<&-
 wait "$script"
 code=$?
 kill "$watch" 2>/dev/null
+if [ "$5" = end ] && kill -TERM "-$script" 2>/dev/null; then
+  echo "processes that the script left behind were ended; let the script wait for them" >&2
+  left=$3
+  while [ "$left" -gt 0 ] && kill -0 "-$script" 2>/dev/null; do
+    sleep 1
+    left=$((left - 1))
+  done
+  kill -KILL "-$script" 2>/dev/null
+fi
 exit "$code"

@@ -30,7 +30,7 @@ pub(super) struct Data {
     #[serde(default)]
     pub(super) files: Vec<File>,
     /// What runs then. Its input is empty. What it starts and leaves running must not keep its output open. When the task is aborted
-    /// it is asked to end (SIGTERM), and ended after the delegate's grace, or when it writes something.
+    /// it is asked to end (SIGTERM), and ended before the delegate's grace is over.
     pub(super) script: Option<String>,
     /// What runs the script. Default: `sh`.
     pub(super) shell: Option<Shell>,

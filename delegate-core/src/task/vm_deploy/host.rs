@@ -13,7 +13,7 @@ use crate::task::allowance::Allowance;
 use crate::task::files::write_private;
 use crate::task::halt::Halt;
 use crate::task::said::{LastWords, quoted};
-use crate::task::ssh::{Client, Remote, failure_of};
+use crate::task::ssh::{Client, Leftovers, Remote, Run, failure_of, new_folder};
 use crate::task::workspace::{self, Place};
 use crate::task::{Level, LogWriter, TaskContext, TaskError};
 
@@ -203,14 +203,19 @@ impl<'t> Deployment<'t> {
             .await;
         }
         let Some(script) = &self.script else { return Ok(()) };
-        let shell = self.data.shell.map_or("sh", Shell::name);
+        let run = Run {
+            interpreter: self.data.shell.map_or("sh", Shell::name),
+            text: script,
+            folder: &new_folder(),
+            leftovers: Leftovers::Stay,
+        };
         let mut told = Told {
             log: log.clone(),
             host: result.host.clone(),
             kept: LastWords::default(),
         };
         let exit = remote
-            .script(self.context, self.allowance, shell, script)
+            .script(self.context, self.allowance, &run)
             .run(&self.context.cancel, &mut told)
             .await
             .map_err(TaskError::from)?;

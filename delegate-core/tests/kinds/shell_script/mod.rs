@@ -1,5 +1,7 @@
 //! `SHELL_SCRIPT`, whose other tests are beside its code.
 
+mod host;
+
 use serde_json::json;
 
 use crate::bench::{refused, run};
@@ -59,6 +61,36 @@ async fn what_is_no_script_is_refused() {
                 json!({"script": "", "interpreter": "-c"}),
                 "interpreter",
                 "name or the path",
+            ),
+            (
+                json!({"script": "", "ssh": {"host": "h"}}),
+                "ssh",
+                "missing field `login`",
+            ),
+            (
+                json!({"script": "", "ssh": host::with(json!({"host": "-oProxyCommand=x"}))}),
+                "ssh.host",
+                "begin with a hyphen",
+            ),
+            (
+                json!({"script": "", "ssh": host::with(json!({"user": "a b"}))}),
+                "ssh.user",
+                "a user's name",
+            ),
+            (
+                json!({"script": "", "ssh": host::with(json!({"login": {"key": "x", "known_hosts": "h"}}))}),
+                "ssh.login.key",
+                "is no private key",
+            ),
+            (
+                json!({"script": "\u{0}", "ssh": host::with(json!({}))}),
+                "script",
+                "contains a NUL",
+            ),
+            (
+                json!({"script": "", "working_dir": "app", "ssh": host::with(json!({}))}),
+                "working_dir",
+                "absolute path on the host",
             ),
             (
                 json!({"script": "", "env": {"HARNESS_DELEGATE_OUTPUT": "/x"}}),
