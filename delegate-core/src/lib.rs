@@ -2,7 +2,7 @@
 //! what an installation consists of, and (feature `manager`) a self-hosted manager.
 //!
 //! Arrows point one way: `agent → task → process`, `agent → protocol ← manager`, `secrets → task`,
-//! `task → aws ← secrets`, `aws → protocol`; the manager and the agent never
+//! `task → aws ← secrets`, `aws → protocol`, `pipeline → task`; the manager and the agent never
 //! know each other, a task kind knows nothing of the agent, and [`config`] knows nobody. The Terraform provider uses
 //! [`config`] and `install`, so what is installed and what runs cannot disagree.
 
@@ -18,6 +18,8 @@ pub mod doctor;
 pub mod install;
 #[cfg(feature = "manager")]
 pub mod manager;
+#[cfg(feature = "pipeline")]
+pub mod pipeline;
 pub mod process;
 pub mod protocol;
 mod secret;

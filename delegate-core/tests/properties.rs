@@ -146,3 +146,8 @@ fn of_masking() {
 fn of_lines() {
     holds("lines", properties::lines);
 }
+
+#[test]
+fn of_pipeline_files() {
+    holds("pipeline", properties::pipeline);
+}

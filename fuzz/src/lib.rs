@@ -10,6 +10,8 @@
 
 use delegate_core::Secret;
 use delegate_core::config::{DelegateConfig, DelegateToken, Env, parse_env_file, render_env_file};
+use delegate_core::pipeline::Plan;
+use delegate_core::pipeline::run::{Event, Run};
 use delegate_core::process::mask::{MIN_SECRET_BYTES, Masker};
 use delegate_core::protocol::runner::{Payload, RunnerEvents};
 use delegate_core::protocol::stream::wire::{FromDelegate, FromManager};
@@ -17,6 +19,7 @@ use delegate_core::protocol::token;
 use delegate_core::protocol::wire::{
     DelegateParams, Envelope, LogLine, Registered, Task, TaskEvents, TaskResponse,
 };
+use delegate_core::task::Registry;
 use prost::Message;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -169,5 +172,44 @@ pub fn lines(data: &[u8]) {
         // A byte that is no text takes three as a replacement character.
         let longest = 3 * splitter::MAX_LINE_BYTES + splitter::TRUNCATED_SUFFIX.len();
         assert!(!line.contains('\n') && line.len() <= longest);
+    }
+}
+
+/// Pipeline files: a fault has a place in the file; what was read is kept and read again unchanged; and a run of it that
+/// somebody ends does end.
+pub fn pipeline(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let plan = match Plan::read(text, &Registry::standard()) {
+        Ok(plan) => plan,
+        Err(faults) => {
+            assert!(!faults.0.is_empty());
+            let lines = text
+                .chars()
+                .filter(|letter| matches!(letter, '\n' | '\r'))
+                .count()
+                + 2;
+            for fault in &faults.0 {
+                assert!((1..=lines).contains(&(fault.at.line as usize)), "{fault}");
+            }
+            return;
+        }
+    };
+    let kept = serde_json::to_string(&plan).unwrap();
+    assert_eq!(serde_json::from_str::<Plan>(&kept).unwrap(), plan);
+    let Ok(inputs) = plan.inputs(&std::collections::BTreeMap::new()) else {
+        return;
+    };
+    let (mut run, _) = Run::start(plan.into(), "run".to_owned(), inputs, 0);
+    let by = "somebody".to_owned();
+    if run.outcome().is_none() {
+        run.apply(0, Event::Abort { by }).unwrap();
+    }
+    for command in run.outstanding() {
+        assert!(
+            matches!(command, delegate_core::pipeline::run::Command::Cancel(_)),
+            "{command:?} after an abort"
+        );
     }
 }

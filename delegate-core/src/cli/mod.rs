@@ -7,6 +7,7 @@ mod delegate;
 mod doctor;
 mod manager;
 mod manifest;
+mod pipeline;
 mod run;
 mod service;
 mod task;
@@ -54,6 +55,8 @@ enum Command {
     Manifest(Box<manifest::Args>),
     #[command(subcommand)]
     Task(task::Command),
+    #[command(subcommand)]
+    Pipeline(pipeline::Command),
     #[command(subcommand)]
     Delegate(delegate::Command),
     #[command(subcommand)]
@@ -105,6 +108,7 @@ pub fn main() -> std::process::ExitCode {
         Command::Manager(args) => manager::run(args),
         Command::Manifest(args) => manifest::run(&args),
         Command::Task(command) => task::run(command),
+        Command::Pipeline(command) => pipeline::run(command),
         Command::Delegate(command) => delegate::run(command),
         Command::Token(command) => token::run(command),
     }
