@@ -245,6 +245,22 @@ pub struct ApiError {
     /// The field or parameter at fault, when there is one.
     #[serde(default)]
     pub field: Option<String>,
+    /// Each thing that is wrong, where several are told at once: with a pipeline file and the values given for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<ApiFault>,
+}
+
+/// One of several things that are wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiFault {
+    /// Line in the file, from 1; absent where a value is at fault that was given for a variable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u32>,
+    /// Column in that line, in characters from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<u32>,
+    /// What is wrong, and what to write instead.
+    pub problem: String,
 }
 
 /// Body of `POST /tokens`.

@@ -6,7 +6,7 @@ use delegate_core::manager::StartError;
 use delegate_core::manager::store::{OpenError, Target};
 use delegate_core::protocol::api::TaskStatus;
 use reqwest::{Method, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
 use crate::fixture::Fixture;
@@ -17,7 +17,7 @@ fn target(cluster: &Cluster) -> Target {
 }
 
 #[tokio::test]
-async fn a_task_and_its_log_live_in_postgresql() {
+async fn a_task_its_log_and_a_run_of_a_pipeline_live_in_postgresql() {
     let Some(cluster) = Cluster::start() else { return };
     let manager = Fixture::start(target(&cluster)).await;
     let token = manager.token.clone();
@@ -42,6 +42,21 @@ async fn a_task_and_its_log_live_in_postgresql() {
         .unwrap();
     assert_eq!(none.status(), StatusCode::OK);
 
+    let file = r#"pipeline: {identifier: p, name: Über, stages: [{stage: {identifier: s, spec: {execution: {steps: [
+        {step: {identifier: sure, type: HarnessApproval, spec: {approvalMessage: "nul \0"}}}]}}}}]}"#;
+    let started = manager
+        .api(Method::POST, "/pipelines")
+        .json(&json!({ "file": file }));
+    let started = started.send().await.unwrap();
+    assert_eq!(
+        started.status(),
+        StatusCode::CREATED,
+        "{}",
+        started.text().await.unwrap()
+    );
+    let run: Value = started.json().await.unwrap();
+    let run = run["id"].as_str().unwrap().to_owned();
+
     // A second manager on the same database would decide against the first.
     let second = Fixture::start_with(target(&cluster), DelegateToken::generate().unwrap()).await;
     assert!(matches!(second, Err(StartError::Open(OpenError::InUse { .. }))));
@@ -58,6 +73,22 @@ async fn a_task_and_its_log_live_in_postgresql() {
     let (lines, status) = manager.follow(&id).await;
     assert_eq!((lines.len(), status), (2, TaskStatus::Succeeded));
     assert_eq!(lines[0]["out"], "nul \u{0} and ü\n");
+
+    let path = format!("/pipelines/{run}/steps/s.sure/approve");
+    let answer = json!({ "by": "ann", "comment": "nul \u{0}" });
+    let approved = manager
+        .api(Method::POST, &path)
+        .json(&answer)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(approved.status(), StatusCode::OK);
+    let list = manager.api(Method::GET, "/pipelines?status=SUCCEEDED&limit=1");
+    let list: Value = list.send().await.unwrap().json().await.unwrap();
+    assert_eq!(
+        (&list["runs"][0]["id"], &list["runs"][0]["name"]),
+        (&json!(run), &json!("Über"))
+    );
     manager.stop().await;
 }
 

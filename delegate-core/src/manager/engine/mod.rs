@@ -7,6 +7,7 @@
 mod agents;
 mod at_hand;
 mod logs;
+mod runs;
 mod tasks;
 mod tokens;
 
@@ -14,18 +15,21 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use at_hand::AtHand;
 pub use logs::{LogKey, LogPiece};
+pub use runs::RunError;
 pub use tasks::{Found, timestamp};
+
+use runs::{News, Runs, Step, Teller};
 
 use super::identity::Identity;
 use super::ids::{DelegateId, Millis, TaskId};
 use super::log_state::LogState;
-use super::queue::{AcquireError, Changed, Effects, Queue, QueueFull, RespondError};
+use super::queue::{AcquireError, Changed, Effects, Queue, QueueFull, RespondError, Task};
 use super::store::{Change, Commit, Room, Store, StoreError, Writer};
 use super::tokens::{Refused, TokenChangeError, Tokens};
 use crate::protocol::api::TaskStatus;
@@ -66,6 +70,9 @@ pub enum EngineError {
     /// The delegate token cannot be changed so.
     #[error(transparent)]
     Token(#[from] TokenChangeError),
+    /// A run of a pipeline cannot be started, or does not take that.
+    #[error(transparent)]
+    Run(#[from] RunError),
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -87,6 +94,10 @@ struct Core {
     bells: HashMap<DelegateId, Arc<Notify>>,
     /// Tell who follows a task that it has news.
     followers: HashMap<TaskId, watch::Sender<()>>,
+    /// Tasks that are steps of runs, until their ends are committed.
+    steps: HashMap<TaskId, Step>,
+    /// Tells who drives the runs.
+    news: Teller,
 }
 
 /// Shared with the writing task, which reports commits.
@@ -112,6 +123,7 @@ impl Shared {
                         core.queue.forget(task.id.as_str());
                         core.at_hand.drop(&task.id);
                     }
+                    core.tell_run(task);
                     &task.id
                 }
                 Change::Log(row, _) => {
@@ -144,6 +156,17 @@ impl Core {
         }
     }
 
+    /// A step of a run has news, which are committed. The receiver is gone only when the manager is stopping.
+    fn tell_run(&mut self, task: &Task) {
+        let _ = if task.status().is_final() {
+            let step = self.steps.remove(&task.id);
+            step.map(|step| self.news.send(News::Ended(task.id.clone(), step)))
+        } else {
+            let step = self.steps.get(&task.id);
+            step.map(|step| self.news.send(News::Moved(step.run.clone())))
+        };
+    }
+
     fn ring(&self, delegates: &[DelegateId]) {
         for id in delegates {
             if let Some(bell) = self.bells.get(id) {
@@ -160,6 +183,7 @@ pub struct Engine {
     shared: Arc<Shared>,
     store: Store,
     writer: Writer,
+    runs: Arc<Runs>,
     stopping: CancellationToken,
 }
 
@@ -167,6 +191,7 @@ pub struct Engine {
 pub struct Running {
     writer: JoinHandle<()>,
     housekeeping: JoinHandle<()>,
+    driver: JoinHandle<()>,
     closing: CancellationToken,
 }
 
@@ -175,6 +200,7 @@ impl Running {
     pub async fn end(self) {
         self.closing.cancel();
         let _ = self.housekeeping.await;
+        let _ = self.driver.await;
         let _ = self.writer.await;
     }
 }
@@ -185,7 +211,7 @@ impl Engine {
         identity: Identity,
         tokens: Tokens,
         store: Store,
-        connection: sqlx::AnyConnection,
+        mut connection: sqlx::AnyConnection,
         stopping: CancellationToken,
     ) -> Result<(Arc<Self>, Running), StoreError> {
         let now = now();
@@ -195,15 +221,19 @@ impl Engine {
             store.delegates().await?,
             &tokens.active_names(now),
         );
+        let (runs, steps, lost) = runs::restore(&store, &queue).await?;
+        store.write_first(&mut connection, &lost).await?;
         tracing::info!(
             waiting = queue.waiting(),
             running = queue.running(),
+            runs = runs.count(),
             "state restored"
         );
         let bells = queue
             .delegates()
             .map(|delegate| (delegate.id.clone(), Arc::default()))
             .collect();
+        let (news, told) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
             core: Mutex::new(Core {
                 queue,
@@ -212,6 +242,8 @@ impl Engine {
                 at_hand: AtHand::default(),
                 bells,
                 followers: HashMap::new(),
+                steps,
+                news,
             }),
             timer: Notify::new(),
         });
@@ -226,12 +258,20 @@ impl Engine {
             shared,
             store,
             writer,
+            runs: Arc::new(runs),
             stopping,
         });
+        let driver = tokio::spawn(runs::drive(
+            Arc::downgrade(&engine),
+            Arc::clone(&engine.runs),
+            told,
+            engine.stopping.clone(),
+        ));
         let housekeeping = tokio::spawn(keep_house(Arc::downgrade(&engine), engine.stopping.clone()));
         let running = Running {
             writer: writing,
             housekeeping,
+            driver,
             closing,
         };
         Ok((engine, running))
@@ -245,6 +285,11 @@ impl Engine {
     /// Reads what is committed.
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// Runs of pipelines that go on.
+    pub fn active_runs(&self) -> usize {
+        self.runs.count()
     }
 
     /// Figures for the metrics: waiting, running, connected, registered.

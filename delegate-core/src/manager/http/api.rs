@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::App;
 use super::body::{BodyError, Read};
 use super::refusal::ApiRefusal;
-use super::tasks;
+use super::{pipelines, tasks};
 use crate::manager::engine::timestamp;
 use crate::manager::store::TokenRow;
 use crate::protocol::api::{CreateToken, DelegateList, TokenList, TokenView};
@@ -21,7 +21,7 @@ use crate::protocol::api::{CreateToken, DelegateList, TokenList, TokenView};
 const OPENAPI: &str = include_str!("openapi.json");
 
 /// Method and path of everything below `/api/v1`, as the description names them.
-pub const ROUTES: [(&str, &str); 12] = [
+pub const ROUTES: [(&str, &str); 19] = [
     ("get", "/openapi.json"),
     ("get", "/tasks"),
     ("post", "/tasks"),
@@ -34,6 +34,13 @@ pub const ROUTES: [(&str, &str); 12] = [
     ("get", "/tokens/{name}"),
     ("delete", "/tokens/{name}"),
     ("post", "/tokens/{name}/revoke"),
+    ("get", "/pipelines"),
+    ("post", "/pipelines"),
+    ("get", "/pipelines/{id}"),
+    ("post", "/pipelines/{id}/abort"),
+    ("post", "/pipelines/{id}/steps/{step}/approve"),
+    ("post", "/pipelines/{id}/steps/{step}/reject"),
+    ("post", "/pipelines/{id}/steps/{step}/decide"),
 ];
 
 fn handler(method: &str, path: &str) -> Option<MethodRouter<App>> {
@@ -50,6 +57,13 @@ fn handler(method: &str, path: &str) -> Option<MethodRouter<App>> {
         ("get", "/tokens/{name}") => get(show_token),
         ("delete", "/tokens/{name}") => delete(delete_token),
         ("post", "/tokens/{name}/revoke") => post(revoke_token),
+        ("get", "/pipelines") => get(pipelines::list),
+        ("post", "/pipelines") => post(pipelines::start),
+        ("get", "/pipelines/{id}") => get(pipelines::show),
+        ("post", "/pipelines/{id}/abort") => post(pipelines::abort),
+        ("post", "/pipelines/{id}/steps/{step}/approve") => post(pipelines::approve),
+        ("post", "/pipelines/{id}/steps/{step}/reject") => post(pipelines::reject),
+        ("post", "/pipelines/{id}/steps/{step}/decide") => post(pipelines::decide),
         _ => return None,
     })
 }

@@ -42,6 +42,11 @@ pub(super) async fn show(State(engine): State<App>) -> Result<impl IntoResponse,
         "Delegates known.",
         registered,
     );
+    gauge(
+        "delegate_manager_runs_active",
+        "Runs of pipelines that go on.",
+        engine.active_runs(),
+    );
     let name = "delegate_manager_tasks";
     let _ = write!(
         text,

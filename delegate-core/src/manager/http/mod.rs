@@ -9,6 +9,7 @@ mod body;
 mod log_service;
 mod logs;
 mod metrics;
+mod pipelines;
 mod platform;
 mod refusal;
 mod stream;

@@ -6,11 +6,13 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use super::body::BodyError;
-use crate::manager::engine::EngineError;
+use crate::manager::engine::{EngineError, RunError};
 use crate::manager::queue::{AcquireError, RespondError};
 use crate::manager::store::StoreError;
 use crate::manager::tokens::TokenChangeError;
-use crate::protocol::api::ApiError;
+use crate::pipeline::run::Refusal as Refused;
+use crate::pipeline::{Fault, InputError};
+use crate::protocol::api::{ApiError, ApiFault};
 use crate::protocol::stream::wire;
 use crate::protocol::wire::{Envelope, LogServiceError, ResponseMessage, code};
 
@@ -52,6 +54,7 @@ fn meaning(error: &EngineError) -> (StatusCode, &'static str, String) {
             };
             (status, code, error.to_string())
         }
+        EngineError::Run(error) => of_run(error),
         EngineError::Store(StoreError::Stopping) => (
             StatusCode::SERVICE_UNAVAILABLE,
             "STOPPING",
@@ -65,6 +68,46 @@ fn meaning(error: &EngineError) -> (StatusCode, &'static str, String) {
                 "The manager cannot reach its database now; try again, and see the manager's log.".to_owned(),
             )
         }
+    }
+}
+
+/// The same of a run of a pipeline.
+fn of_run(error: &RunError) -> (StatusCode, &'static str, String) {
+    match error {
+        RunError::Faults(faults) => {
+            let more = match faults.0.len() {
+                0 | 1 => String::new(),
+                count => format!(" It is the first of {count} faults."),
+            };
+            let first = faults.0.first().map(ToString::to_string).unwrap_or_default();
+            let stop = if first.ends_with(['.', '?']) { "" } else { "." };
+            let message = format!("The pipeline file is not valid: {first}{stop}{more}");
+            (StatusCode::BAD_REQUEST, "INVALID_PIPELINE", message)
+        }
+        RunError::Inputs(errors) => {
+            let all: Vec<String> = errors.iter().map(sentence).collect();
+            (StatusCode::BAD_REQUEST, "INVALID_REQUEST", all.join(" "))
+        }
+        RunError::Unknown => (
+            StatusCode::NOT_FOUND,
+            "RUN_NOT_FOUND",
+            "There is no such run; GET /api/v1/pipelines lists those there are.".to_owned(),
+        ),
+        RunError::UnknownStep(_) | RunError::Refused(Refused::Unknown) => (
+            StatusCode::NOT_FOUND,
+            "STEP_NOT_FOUND",
+            "There is no such step in the run; GET /api/v1/pipelines/{id} shows paths and numbers."
+                .to_owned(),
+        ),
+        RunError::TooMany => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "TOO_MANY_RUNS",
+            format!(
+                "{}; try again when some are over.",
+                sentence(error).trim_end_matches('.')
+            ),
+        ),
+        RunError::Refused(refusal) => (StatusCode::CONFLICT, "RUN_CONFLICT", sentence(refusal)),
     }
 }
 
@@ -148,6 +191,7 @@ impl ApiRefusal {
                 code: code.to_owned(),
                 message: message.into(),
                 field: None,
+                faults: Vec::new(),
             },
         }
     }
@@ -167,7 +211,34 @@ impl From<EngineError> for ApiRefusal {
         if matches!(error, EngineError::Token(TokenChangeError::BadName)) {
             refusal.error.field = Some("name".to_owned());
         }
+        match error {
+            EngineError::Run(RunError::Faults(faults)) => {
+                refusal.error.field = Some("file".to_owned());
+                refusal.error.faults = faults.0.into_iter().map(in_file).collect();
+            }
+            EngineError::Run(RunError::Inputs(errors)) => {
+                refusal.error.field = Some("variables".to_owned());
+                refusal.error.faults = errors.iter().map(in_inputs).collect();
+            }
+            _ => {}
+        }
         refusal
+    }
+}
+
+fn in_file(fault: Fault) -> ApiFault {
+    ApiFault {
+        line: Some(fault.at.line),
+        column: Some(fault.at.column),
+        problem: fault.problem,
+    }
+}
+
+fn in_inputs(error: &InputError) -> ApiFault {
+    ApiFault {
+        line: None,
+        column: None,
+        problem: error.to_string(),
     }
 }
 

@@ -27,7 +27,7 @@ const MAX_KIND: usize = 128;
 const MAX_SELECTORS: usize = 32;
 
 /// Tasks on a page, unless asked otherwise, and at most.
-const DEFAULT_PAGE: u32 = 50;
+pub(super) const DEFAULT_PAGE: u32 = 50;
 const MAX_PAGE: u32 = 500;
 
 /// What a task has, for messages.
@@ -198,14 +198,14 @@ fn read_status(text: &str) -> Result<TaskStatus, ApiRefusal> {
     })
 }
 
-fn read_limit(text: &str) -> Result<u32, ApiRefusal> {
+pub(super) fn read_limit(text: &str) -> Result<u32, ApiRefusal> {
     text.parse()
         .ok()
         .filter(|limit| (1..=MAX_PAGE).contains(limit))
         .ok_or_else(|| ApiRefusal::field("limit", format!("limit is a number from 1 to {MAX_PAGE}.")))
 }
 
-fn read_cursor(text: &str) -> Result<(i64, String), ApiRefusal> {
+pub(super) fn read_cursor(text: &str) -> Result<(i64, String), ApiRefusal> {
     text.split_once('.')
         .and_then(|(at, id)| Some((at.parse().ok()?, id.to_owned())))
         .ok_or_else(|| ApiRefusal::field("cursor", "cursor is the next_cursor of the page before."))

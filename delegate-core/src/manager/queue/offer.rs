@@ -76,38 +76,41 @@ impl Queue {
 
     /// What a waiting task waits for, as a sentence.
     pub fn why_waiting(&self, now: Millis, task: &Task) -> String {
+        self.hindrance(now, task)
+            .unwrap_or_else(|| format!("No delegate{} took it.", holding(task)))
+    }
+
+    /// What keeps every delegate from taking a task; nothing when one only has to.
+    pub fn hindrance(&self, now: Millis, task: &Task) -> Option<String> {
         let selected: Vec<&Delegate> = self
             .delegates
             .values()
             .filter(|delegate| delegate.token_active && delegate.is_selected_for(task))
             .collect();
-        let holding = if task.selectors.is_empty() {
-            String::new()
-        } else {
-            format!(" with all of the selectors {}", task.selectors.join(", "))
-        };
+        let holding = holding(task);
         if selected.is_empty() {
             let passed = if task.excluded.is_empty() {
                 ""
             } else {
                 " that did not pass the task on"
             };
-            return format!("There is no delegate{holding}{passed}.");
+            return Some(format!("There is no delegate{holding}{passed}."));
         }
         let live: Vec<_> = selected
             .iter()
             .filter(|delegate| delegate.is_connected(now))
             .collect();
         if live.is_empty() {
-            return format!("No delegate{holding} is connected.");
+            return Some(format!("No delegate{holding} is connected."));
         }
         if !live.iter().any(|delegate| delegate.supports(&task.kind)) {
-            return format!("No connected delegate{holding} runs tasks of type {}.", task.kind);
+            return Some(format!(
+                "No connected delegate{holding} runs tasks of type {}.",
+                task.kind
+            ));
         }
-        if live.iter().all(|delegate| delegate.room() == 0) {
-            return format!("Every connected delegate{holding} is at its capacity.");
-        }
-        format!("No delegate{holding} took it.")
+        let is_full = live.iter().all(|delegate| delegate.room() == 0);
+        is_full.then(|| format!("Every connected delegate{holding} is at its capacity."))
     }
 
     /// Whether a delegate is offered a task.
@@ -160,5 +163,14 @@ impl Queue {
             .take(room)
             .map(|task| (task.id.clone(), task.kind.clone()))
             .collect();
+    }
+}
+
+/// The selectors of a task, in a sentence about delegates.
+fn holding(task: &Task) -> String {
+    if task.selectors.is_empty() {
+        String::new()
+    } else {
+        format!(" with all of the selectors {}", task.selectors.join(", "))
     }
 }

@@ -7,12 +7,15 @@
 mod open;
 mod read;
 mod rows;
+mod runs;
 mod write;
 mod writer;
 
 pub use open::{OpenError, Target};
 pub use read::{Page, TaskFilter};
-pub use rows::{Change, Data, LogChunk, LogRow, TokenRow};
+pub use rows::{Change, Data, LogChunk, LogRow, NewRun, NodeRow, OpenRun, RunEnded, RunRow, TokenRow};
+pub use runs::{RunFilter, RunRows};
+pub(in crate::manager) use writer::COMMIT_WAIT;
 pub use writer::{Commit, OnCommit, Room, Writer};
 
 use sqlx::AnyPool;

@@ -188,6 +188,6 @@ impl Store {
 }
 
 /// PostgreSQL holds no NUL; there is nothing to be found by a text that has one.
-fn can_be_kept(text: &str) -> bool {
+pub(super) fn can_be_kept(text: &str) -> bool {
     !text.contains('\0')
 }

@@ -7,7 +7,7 @@ use sqlx::any::AnyRow;
 
 use super::StoreError;
 use crate::Secret;
-use crate::manager::ids::{Millis, TaskId};
+use crate::manager::ids::{Millis, RunId, TaskId};
 use crate::manager::queue::{Changed, DelegateRow, Ended, State, Task};
 use crate::protocol::api::TaskStatus;
 
@@ -25,6 +25,12 @@ pub enum Change {
     TokenGone(String),
     /// A task's log as it is now, and lines to be added.
     Log(LogRow, Vec<LogChunk>),
+    /// A new run of a pipeline.
+    NewRun(Box<NewRun>),
+    /// Nodes of a run as they are now.
+    RunNodes(RunId, Vec<NodeRow>),
+    /// A run is over.
+    RunEnded(Box<RunEnded>),
     /// A setting of the manager itself.
     Setting(&'static str, String),
     /// Forget what ended before this time.
@@ -58,10 +64,76 @@ impl Change {
                 State::Ended(ended) => ended.response.as_ref().map_or(0, String::len),
                 _ => 0,
             },
+            Self::NewRun(run) => run.plan.0.len() + run.inputs.0.len(),
+            Self::RunNodes(_, nodes) => nodes.iter().map(|node| node.state.0.len()).sum(),
+            Self::RunEnded(run) => run.view.len(),
             Self::Log(_, chunks) => chunks.iter().map(|chunk| chunk.lines.len()).sum(),
             _ => 0,
         }
     }
+}
+
+/// A run of a pipeline, as it begins.
+#[derive(Debug, Clone)]
+pub struct NewRun {
+    /// What lists show of it.
+    pub row: RunRow,
+    /// Its plan as JSON.
+    pub plan: Data,
+    /// The values that it was given, as JSON.
+    pub inputs: Data,
+}
+
+/// What lists show of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunRow {
+    /// Identity.
+    pub id: RunId,
+    /// Identifier of its pipeline.
+    pub pipeline: String,
+    /// Name of its pipeline.
+    pub name: String,
+    /// `RUNNING`, or how it ended.
+    pub status: String,
+    /// When it started.
+    pub created_at: Millis,
+    /// When it ended.
+    pub finished_at: Option<Millis>,
+}
+
+/// A node of a run.
+#[derive(Debug, Clone)]
+pub struct NodeRow {
+    /// Its place among the nodes.
+    pub node: usize,
+    /// All of it, as JSON.
+    pub state: Data,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone)]
+pub struct RunEnded {
+    /// Which.
+    pub id: RunId,
+    /// How.
+    pub status: &'static str,
+    /// When.
+    pub at: Millis,
+    /// What there is to be looked at from now on, as JSON.
+    pub view: String,
+}
+
+/// A run that goes on, as it is read back.
+#[derive(Debug)]
+pub struct OpenRun {
+    /// What lists show of it.
+    pub row: RunRow,
+    /// Its plan as JSON.
+    pub plan: String,
+    /// The values that it was given, as JSON.
+    pub inputs: String,
+    /// Its nodes as JSON, in their order.
+    pub nodes: Vec<String>,
 }
 
 /// A delegate token.
@@ -261,6 +333,18 @@ pub(super) fn log(row: &AnyRow) -> Result<LogRow, StoreError> {
         bytes: unsigned(row.try_get("bytes")?),
         next_chunk: row.try_get("next_chunk")?,
         source: row.try_get("source")?,
+    })
+}
+
+/// Reads back what lists show of a run.
+pub(super) fn run(row: &AnyRow) -> Result<RunRow, StoreError> {
+    Ok(RunRow {
+        id: row.try_get::<String, _>("id")?.into(),
+        pipeline: row.try_get("pipeline")?,
+        name: row.try_get("name")?,
+        status: row.try_get("status")?,
+        created_at: row.try_get("created_at")?,
+        finished_at: row.try_get("finished_at")?,
     })
 }
 

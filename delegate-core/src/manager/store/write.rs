@@ -6,6 +6,7 @@ use indexmap::IndexMap;
 use sqlx::{AnyConnection, AssertSqlSafe};
 
 use super::rows::{Change, LogChunk, LogRow, StateColumns, TokenRow, signed};
+use super::runs;
 use crate::manager::queue::{Changed, DelegateRow, Task};
 
 /// Rows of a task, by name and in the order in which they are bound.
@@ -61,10 +62,11 @@ const ADD_CHUNK: &str = "INSERT INTO log_chunks (task_id, source, chunk, lines) 
 const PUT_SETTING: &str = "INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
 
 /// What ended before a time, the logs first: they are found by the tasks.
-const PURGE: [&str; 3] = [
+const PURGE: [&str; 4] = [
     "DELETE FROM log_chunks WHERE task_id IN (SELECT id FROM tasks WHERE finished_at < $1)",
     "DELETE FROM logs WHERE task_id IN (SELECT id FROM tasks WHERE finished_at < $1)",
     "DELETE FROM tasks WHERE finished_at < $1",
+    "DELETE FROM runs WHERE finished_at < $1",
 ];
 
 /// `rows` times `columns` numbered parameters, as the rows of a `VALUES`.
@@ -203,6 +205,9 @@ async fn one(connection: &mut AnyConnection, change: &Change) -> Result<(), sqlx
             .await
             .map(drop),
         Change::Log(row, chunks) => log(connection, row, chunks).await,
+        Change::NewRun(run) => runs::begin(connection, run).await,
+        Change::RunNodes(id, nodes) => runs::put_nodes(connection, id, nodes).await,
+        Change::RunEnded(run) => runs::end(connection, run).await,
         Change::Setting(name, value) => sqlx::query(PUT_SETTING)
             .bind(*name)
             .bind(value)

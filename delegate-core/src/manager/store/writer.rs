@@ -16,7 +16,7 @@ use super::rows::Change;
 use super::{Store, StoreError, write};
 
 /// How long a caller waits for its commit. It is told then that the change may or may not have been made.
-pub(super) const COMMIT_WAIT: Duration = Duration::from_secs(10);
+pub(in crate::manager) const COMMIT_WAIT: Duration = Duration::from_secs(10);
 
 /// Memory of changes that wait, in KiB.
 const MAX_WAITING_KIB: usize = 256 * 1024;
@@ -61,6 +61,11 @@ impl Commit {
             Ok(Err(_)) => Err(StoreError::Stopping),
             Err(_) => Err(StoreError::Slow),
         }
+    }
+
+    /// Waits until it is known whether the changes are committed, however long the database is gone.
+    pub async fn settled(self) -> Result<(), StoreError> {
+        self.0.await.unwrap_or(Err(StoreError::Stopping))
     }
 }
 
