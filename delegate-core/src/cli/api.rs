@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use crate::Secret;
-use crate::protocol::api::ApiError;
+use crate::protocol::api::{ApiError, ApiFault};
 use crate::protocol::http::{Http, HttpSettings};
 
 /// Time for a call that does not wait for anything.
@@ -67,6 +67,8 @@ pub(super) enum Failure {
         status: StatusCode,
         /// What it said.
         message: String,
+        /// Each thing that is wrong, where it told several.
+        faults: Vec<ApiFault>,
     },
     /// It said something else.
     #[error(
@@ -190,6 +192,7 @@ impl Api {
             Ok(error) => Failure::Refused {
                 status,
                 message: error.message,
+                faults: error.faults,
             },
             Err(_) => Failure::NotTheManager { url, status },
         })

@@ -73,6 +73,11 @@ impl Running {
         self.0.stdout.take()
     }
 
+    /// What it says, where that was piped.
+    pub(crate) fn stderr(&mut self) -> Option<std::process::ChildStderr> {
+        self.0.stderr.take()
+    }
+
     /// Whether it has ended by itself.
     pub(crate) fn has_ended(&mut self) -> bool {
         self.0.try_wait().unwrap().is_some()
