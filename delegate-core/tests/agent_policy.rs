@@ -61,6 +61,32 @@ async fn a_busy_machine_takes_no_task_and_counts_each_it_left() {
     drained(&agent).await;
 }
 
+#[tokio::test]
+async fn kinds_of_the_owners_are_offered_and_a_broken_one_stops_nobody() {
+    let _watchdog = Watchdog::start("plug-ins");
+    let manager = ManagerDouble::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let program = "#!/bin/sh\necho '{\"status\": \"SUCCESS\"}'\n";
+    std::fs::write(folder.path().join("greet.sh"), program).unwrap();
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, program.as_bytes());
+    let sha256: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let manifest = json!({
+        "kind": "GREET", "description": "Greets.", "again": "Safe.", "program": "greet.sh", "sha256": sha256,
+        "data": {"type": "object"}, "example": {},
+    });
+    std::fs::write(folder.path().join("greet.json"), manifest.to_string()).unwrap();
+    std::fs::write(folder.path().join("broken.json"), "{}").unwrap();
+    let agent = Running::start(&manager.url, Registry::empty(), |config| {
+        config.task_kinds_dir = Some(folder.path().to_owned());
+    });
+    let body = manager.called(Route::Register, 1).await[0].body.clone();
+    assert_eq!(body["supportedTaskTypes"], json!(["GREET"]));
+    manager.offer("t", "GREET", json!({}));
+    let answer = manager.answered("t").await;
+    assert_eq!(answer["data"]["command_execution_status"], "SUCCESS", "{answer}");
+    drained(&agent).await;
+}
+
 /// The owner's service: what it was told, and what it answers.
 #[derive(Clone, Default)]
 struct Service {

@@ -259,6 +259,13 @@ impl AgentBuilder {
             task_logs,
             transport,
         } = self;
+        if let Some(folder) = &config.task_kinds_dir {
+            let (with, faults) = registry.with_plug_ins(folder);
+            registry = with;
+            for fault in faults {
+                warn!("a task kind of DELEGATE_TASK_KINDS_DIR is left out: {fault}");
+            }
+        }
         if config.block_shell_tasks {
             registry = registry.without(SHELL_SCRIPT);
         }

@@ -281,6 +281,7 @@ impl DelegateConfig {
             .or(both);
         config.zero_trust = read_zero_trust(&mut read);
         config.secrets = secrets::read(&mut read);
+        config.task_kinds_dir = path(env, "DELEGATE_TASK_KINDS_DIR");
         config.confinement = ConfinementSettings {
             max_processes: read.bound("DELEGATE_TASK_MAX_PROCESSES"),
             max_memory_mib: read.bound("DELEGATE_TASK_MAX_MEMORY_MIB"),
@@ -380,6 +381,12 @@ impl DelegateConfig {
         let shell = self.shell.as_ref().map(|p| p.display().to_string());
         differs("DELEGATE_SHELL", shell.is_some(), shell.unwrap_or_default());
         differs("BLOCK_SHELL_TASK", self.block_shell_tasks, "true".to_owned());
+        let kinds = self.task_kinds_dir.as_ref().map(|p| p.display().to_string());
+        differs(
+            "DELEGATE_TASK_KINDS_DIR",
+            kinds.is_some(),
+            kinds.unwrap_or_default(),
+        );
         let capacity = self.task_capacity.unwrap_or_default();
         differs(
             "DELEGATE_TASK_CAPACITY",

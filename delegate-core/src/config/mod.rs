@@ -92,6 +92,8 @@ pub struct DelegateConfig {
     pub memory_threshold: Option<Percent>,
     /// `ZTS_URL` and its companions: a service that is asked before each task.
     pub zero_trust: Option<ZeroTrust>,
+    /// `DELEGATE_TASK_KINDS_DIR`: folder with the manifests of task kinds of the owner's own.
+    pub task_kinds_dir: Option<PathBuf>,
     /// `DELEGATE_TASK_MAX_*` and `DELEGATE_TASK_USER`.
     pub confinement: ConfinementSettings,
     /// `DELEGATE_SECRETS_*`: where the secrets come from that tasks refer to.
@@ -142,6 +144,7 @@ impl DelegateConfig {
             cpu_threshold: None,
             memory_threshold: None,
             zero_trust: None,
+            task_kinds_dir: None,
             confinement: ConfinementSettings::default(),
             secrets: secrets::SecretSettings::default(),
             grace_period: DEFAULT_GRACE_PERIOD,

@@ -14,7 +14,8 @@ pub(super) fn look(config: &DelegateConfig, report: &mut Report) {
 
 fn look_in(environment: &Environment, config: &DelegateConfig, report: &mut Report) {
     shell(environment, config, report);
-    let (offered, missing) = Registry::standard().check(environment);
+    let registry = plug_ins(config, report);
+    let (offered, missing) = registry.check(environment);
     let mut found = format!(
         "tasks of {} kinds can be run: {}",
         offered.len(),
@@ -25,6 +26,35 @@ fn look_in(environment: &Environment, config: &DelegateConfig, report: &mut Repo
         found.push_str(&format!("; {kind} is left to other delegates: {what}"));
     }
     report.ok("tools.kinds", found);
+}
+
+/// All kinds, those of the owner's own among them.
+fn plug_ins(config: &DelegateConfig, report: &mut Report) -> Registry {
+    let standard = Registry::standard();
+    let Some(folder) = &config.task_kinds_dir else {
+        return standard;
+    };
+    let before = standard.type_names().len();
+    let (registry, faults) = standard.with_plug_ins(folder);
+    for fault in &faults {
+        let (problem, remedy) = fault
+            .problem
+            .split_once("; ")
+            .unwrap_or((&fault.problem, "correct it"));
+        report.problem(
+            "tools.plug_ins",
+            format_args!("{}: {problem}", fault.path.display()),
+            remedy,
+        );
+    }
+    if faults.is_empty() {
+        let found = registry.type_names().len() - before;
+        report.ok(
+            "tools.plug_ins",
+            format_args!("{found} kinds are described in {}", folder.display()),
+        );
+    }
+    registry
 }
 
 fn shell(environment: &Environment, config: &DelegateConfig, report: &mut Report) {

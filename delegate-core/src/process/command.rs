@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
 
 use super::mask::Masker;
-use super::output::{Capture, Consumer, LineConsumer, Output};
-use super::platform::{Cage, Child};
+use super::output::{Answer, Capture, Consumer, LineConsumer, Output};
+use super::platform::{Cage, Child, Sealed};
 use super::supervise::supervise;
 use super::{Confinement, Environment, Exit, LineSink, MARK, ProcessError};
 use crate::Secret;
@@ -66,6 +67,7 @@ pub(super) enum Input {
 /// A program to run. See the module for what every child gets.
 pub struct Command {
     program: OsString,
+    contents: Option<Arc<Sealed>>,
     args: Vec<OsString>,
     environment: Environment,
     current_dir: Option<PathBuf>,
@@ -90,11 +92,22 @@ pub struct Captured {
     pub truncated: bool,
 }
 
+/// What [`Command::answer`] returns.
+pub struct Answered {
+    /// How it ended.
+    pub exit: Exit,
+    /// The first bytes of file descriptor 1, as they were: not masked.
+    pub stdout: Zeroizing<Vec<u8>>,
+    /// There was more than the limit.
+    pub truncated: bool,
+}
+
 impl Command {
     /// A program by name (found in the `PATH` of `environment`) or path, without arguments.
     pub fn new(program: impl Into<OsString>, environment: Environment) -> Self {
         Self {
             program: program.into(),
+            contents: None,
             args: Vec::new(),
             environment,
             current_dir: None,
@@ -105,6 +118,13 @@ impl Command {
             confinement: Confinement::default(),
             masker: Masker::none(),
         }
+    }
+
+    /// Runs these bytes, whatever is at the path of the program by now; that stays its name.
+    #[must_use]
+    pub fn contents(mut self, contents: Arc<Sealed>) -> Self {
+        self.contents = Some(contents);
+        self
     }
 
     /// Adds an argument. Arguments are public: any user of the machine can read them. A secret goes into the
@@ -243,6 +263,26 @@ impl Command {
         })
     }
 
+    /// Runs it, keeps up to `limit` bytes of its standard output as they are, and hands its standard error to `sink`, line
+    /// by line and masked. For programs that answer in a form that masking would break: who reads the answer masks what
+    /// is in it.
+    pub async fn answer(
+        self,
+        cancel: &CancellationToken,
+        limit: usize,
+        sink: &mut dyn LineSink,
+    ) -> Result<Answered, ProcessError> {
+        let masker = self.masker.clone();
+        let mut answer = Answer::new(&masker, limit, sink);
+        let exit = self.consume(cancel, &mut answer).await?;
+        let (stdout, truncated) = answer.finish();
+        Ok(Answered {
+            exit,
+            stdout,
+            truncated,
+        })
+    }
+
     async fn consume(
         mut self,
         cancel: &CancellationToken,
@@ -251,7 +291,7 @@ impl Command {
         let command = self.prepare()?;
         let cage = Cage::make(&self.confinement).map_err(ProcessError::Confine)?;
         let cage = Arc::new(cage);
-        let (child, pipes) = Child::spawn(command, &self.mark, Arc::clone(&cage))
+        let (child, pipes) = Child::spawn(command, &self.mark, Arc::clone(&cage), self.contents.clone())
             .await
             .map_err(|source| self.spawn_error(source))?;
         let output = Output::drain(pipes, std::mem::take(&mut self.stdin));
@@ -285,7 +325,10 @@ impl Command {
             }
         }
         self.environment.set(MARK, &self.mark);
-        let mut command = std::process::Command::new(&self.program);
+        let mut command = match &self.contents {
+            None => std::process::Command::new(&self.program),
+            Some(contents) => contents.command(&self.program),
+        };
         command.args(&self.args).env_clear().envs(self.environment.iter());
         command.stdin(match std::mem::take(&mut self.stdin) {
             Input::Empty => Stdio::null(),
@@ -305,7 +348,10 @@ impl Command {
     fn spawn_error(&self, source: io::Error) -> ProcessError {
         let program = self.masker.mask_str(&self.program.to_string_lossy()).into_owned();
         match source.kind() {
-            io::ErrorKind::NotFound if self.environment.find_program(&self.program).is_none() => {
+            // Of contents, it is the interpreter that is not found.
+            io::ErrorKind::NotFound
+                if self.contents.is_none() && self.environment.find_program(&self.program).is_none() =>
+            {
                 ProcessError::NotFound {
                     program,
                     looked_in: self.looked_in(),

@@ -53,6 +53,7 @@ impl Child {
         command: process::Command,
         _mark: &str,
         _cage: Arc<Cage>,
+        _sealed: Option<Arc<Sealed>>,
     ) -> io::Result<(Self, Pipes)> {
         let mut command = tokio::process::Command::from(command);
         command.kill_on_drop(true);
@@ -166,6 +167,23 @@ impl Leftovers {
 
     #[expect(clippy::unused_async, reason = "the signature of `linux`")]
     pub(super) async fn ended(&self) {}
+}
+
+/// See `linux`; there is none here.
+pub struct Sealed(std::convert::Infallible);
+
+impl Sealed {
+    /// See `linux`.
+    pub fn copy(_from: &mut impl io::Read) -> io::Result<Self> {
+        Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "programs can be sealed on Linux only",
+        ))
+    }
+
+    pub(super) fn command(&self, _name: &std::ffi::OsStr) -> process::Command {
+        match self.0 {}
+    }
 }
 
 /// There is no such thing here.

@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc::{Receiver, Sender, WeakSender, channel};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::AbortOnDropHandle;
+use zeroize::Zeroizing;
 
 use super::command::Input;
 use super::lines::LineSplitter;
@@ -218,6 +219,46 @@ impl Consumer for LineConsumer<'_> {
         self.stdout.end(&mut lines);
         self.stderr.end(&mut lines);
         self.pass_on(lines).await;
+    }
+}
+
+/// Keeps the first bytes of the standard output as they are; of the standard error, does what [`LineConsumer`] does.
+pub(super) struct Answer<'a> {
+    limit: usize,
+    stdout: Zeroizing<Vec<u8>>,
+    truncated: bool,
+    log: LineConsumer<'a>,
+}
+
+impl<'a> Answer<'a> {
+    pub(super) fn new(masker: &Masker, limit: usize, sink: &'a mut dyn LineSink) -> Self {
+        Self {
+            limit,
+            stdout: Zeroizing::default(),
+            truncated: false,
+            log: LineConsumer::new(masker, sink),
+        }
+    }
+
+    /// Standard output, and whether something of it is missing.
+    pub(super) fn finish(self) -> (Zeroizing<Vec<u8>>, bool) {
+        (self.stdout, self.truncated)
+    }
+}
+
+#[async_trait]
+impl Consumer for Answer<'_> {
+    async fn take(&mut self, stream: Stream, bytes: &[u8]) {
+        if stream == Stream::Stderr {
+            return self.log.take(stream, bytes).await;
+        }
+        let room = self.limit - self.stdout.len();
+        self.truncated |= bytes.len() > room;
+        self.stdout.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+
+    async fn end(&mut self) {
+        self.log.end().await;
     }
 }
 

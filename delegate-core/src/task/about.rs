@@ -3,6 +3,8 @@
 //! The schemas are derived from the very types that read the data and write the result, so they cannot say anything
 //! else. `harness-delegate task kinds` and the reference page are made of this and of nothing else.
 
+use std::borrow::Cow;
+
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use schemars::{JsonSchema, Schema};
 use serde_json::Value;
@@ -11,9 +13,9 @@ use serde_json::Value;
 #[derive(Clone, Debug)]
 pub struct About {
     /// What it does, in a sentence.
-    pub summary: &'static str,
+    pub summary: Cow<'static, str>,
     /// Whether running it again with the same data is safe, and why: idempotence.
-    pub again: &'static str,
+    pub again: Cow<'static, str>,
     /// JSON Schema (2020-12) of its data.
     pub data: Schema,
     /// JSON Schema of its result's own fields: what a response's `data` has besides `command_execution_status`,
@@ -32,8 +34,8 @@ impl About {
         example: Value,
     ) -> Self {
         Self {
-            summary,
-            again,
+            summary: summary.into(),
+            again: again.into(),
             data: schema::<Data>(settings()),
             result: schema::<Fields>(settings().for_serialize()),
             example,
@@ -43,8 +45,8 @@ impl About {
     /// Of a kind that says nothing of itself: any data, any result.
     pub fn nothing() -> Self {
         Self {
-            summary: "",
-            again: "",
+            summary: Cow::Borrowed(""),
+            again: Cow::Borrowed(""),
             data: Schema::default(),
             result: Schema::default(),
             example: Value::Object(serde_json::Map::new()),

@@ -31,6 +31,7 @@ mod kubernetes_apply;
 mod log;
 mod login;
 mod output;
+mod plug_in;
 mod reference;
 mod registry;
 mod request;
@@ -47,6 +48,8 @@ mod tool;
 mod version;
 mod vm_deploy;
 mod workspace;
+
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::Value;
@@ -65,6 +68,7 @@ pub use image_push::ImagePush;
 pub use kubernetes_apply::KubernetesApply;
 pub use log::{Level, LogSink, LogWriter};
 pub use output::TaskOutput;
+pub use plug_in::PlugInFault;
 pub use registry::Registry;
 pub use request::StaticSecret;
 pub use runner::{Runner, Settings};
@@ -83,7 +87,7 @@ use crate::process::Environment;
 #[async_trait]
 pub trait TaskKind: Send + Sync {
     /// The name managers use: upper-case words with underscores.
-    fn type_name(&self) -> &'static str;
+    fn type_name(&self) -> &str;
 
     /// What it does, what it takes and what it returns: for `harness-delegate task kinds` and the reference.
     fn about(&self) -> About {
@@ -101,6 +105,11 @@ pub trait TaskKind: Send + Sync {
     /// the kind is then not offered to managers.
     fn check(&self, _environment: &Environment) -> Result<(), String> {
         Ok(())
+    }
+
+    /// How long a task may run that asks for so long, or for nothing. `None`: as long as the delegate lets any task run.
+    fn timeout(&self, asked: Option<Duration>) -> Option<Duration> {
+        asked
     }
 
     /// Whether it works with files. A kind that does not is spared the directory, which costs more than a quick task.

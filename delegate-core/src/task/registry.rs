@@ -1,19 +1,20 @@
 //! The kinds a delegate knows, by name.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::{
     ArtifactDownload, ArtifactUpload, EcsDeploy, EcsRestart, GitClone, HelmDeploy, HelmPush, HttpRequest,
-    ImageBuild, ImagePush, KubernetesApply, NextVersion, NexusUpload, PowerShellScript, ShellScript,
-    StaticSecret, TaskKind, Terraform, VmDeploy,
+    ImageBuild, ImagePush, KubernetesApply, NextVersion, NexusUpload, PlugInFault, PowerShellScript,
+    ShellScript, StaticSecret, TaskKind, Terraform, VmDeploy, plug_in,
 };
 use crate::process::Environment;
 
 /// Task kinds by their type name.
 #[derive(Clone, Default)]
 pub struct Registry {
-    kinds: BTreeMap<&'static str, Arc<dyn TaskKind>>,
+    kinds: BTreeMap<String, Arc<dyn TaskKind>>,
 }
 
 impl Registry {
@@ -51,8 +52,19 @@ impl Registry {
     /// Adds a kind, replacing one of the same name.
     #[must_use]
     pub fn with(mut self, kind: impl TaskKind + 'static) -> Self {
-        self.kinds.insert(kind.type_name(), Arc::new(kind));
+        self.kinds.insert(kind.type_name().to_owned(), Arc::new(kind));
         self
+    }
+
+    /// Adds the kinds that the manifests of a folder describe, but for those that are not usable, which are returned: what
+    /// is wrong with each, and what to do. Reads every program once. See [`super::PlugInFault`].
+    #[must_use]
+    pub fn with_plug_ins(mut self, folder: &Path) -> (Self, Vec<PlugInFault>) {
+        let (plug_ins, faults) = plug_in::load(folder);
+        for plug_in in plug_ins {
+            self = self.with(plug_in);
+        }
+        (self, faults)
     }
 
     /// Takes a kind away (`BLOCK_SHELL_TASK`).
@@ -68,14 +80,14 @@ impl Registry {
     }
 
     /// All names, sorted.
-    pub fn type_names(&self) -> Vec<&'static str> {
-        self.kinds.keys().copied().collect()
+    pub fn type_names(&self) -> Vec<&str> {
+        self.kinds.keys().map(String::as_str).collect()
     }
 
     /// The kinds that managers are told of, by their names.
-    pub fn offered(&self) -> impl Iterator<Item = (&'static str, &dyn TaskKind)> {
+    pub fn offered(&self) -> impl Iterator<Item = (&str, &dyn TaskKind)> {
         let kinds = self.kinds.iter().filter(|(_, kind)| kind.offered());
-        kinds.map(|(name, kind)| (*name, &**kind))
+        kinds.map(|(name, kind)| (name.as_str(), &**kind))
     }
 
     /// The names of the kinds that find what they need on this machine, for `supportedTaskTypes`; and of the others,

@@ -63,16 +63,12 @@ impl<'t> Tool<'t> {
         doing: &str,
         seen: &mut (dyn FnMut(&str) + Send),
     ) -> Result<Answer<()>, Halt> {
-        let mut progress = Progress {
-            log: self.context.log.clone(),
-            kept: LastWords::default(),
-            seen,
-        };
+        let mut progress = Progress::new(self.context.log.clone(), seen);
         let exit = self.allowance.run(command, &mut progress, doing).await?;
         if exit.success() {
             return Ok(Ok(()));
         }
-        Ok(Err(self.complaint(&progress.kept.text(), &exit)))
+        Ok(Err(self.complaint(&progress.last_words(), &exit)))
     }
 
     fn complaint(&self, said: &str, exit: &Exit) -> String {
@@ -92,10 +88,26 @@ pub(super) fn quote(complaint: &str, says: impl Fn(&str) -> bool) -> String {
 }
 
 /// Passes progress on: of each line that is drawn again and again, its last state.
-struct Progress<'s> {
+pub(super) struct Progress<'s> {
     log: LogWriter,
     kept: LastWords,
     seen: &'s mut (dyn FnMut(&str) + Send),
+}
+
+impl<'s> Progress<'s> {
+    /// Into this log; each line is shown to `seen` as well.
+    pub(super) fn new(log: LogWriter, seen: &'s mut (dyn FnMut(&str) + Send)) -> Self {
+        Self {
+            log,
+            kept: LastWords::default(),
+            seen,
+        }
+    }
+
+    /// What was said last on the standard error.
+    pub(super) fn last_words(self) -> String {
+        self.kept.text()
+    }
 }
 
 #[async_trait]

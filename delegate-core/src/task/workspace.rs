@@ -152,8 +152,8 @@ fn is_below(path: &Path, workspace: &Path) -> io::Result<bool> {
     Ok(false)
 }
 
-/// It belongs to the user of tasks, where they have one.
-async fn make(workspace: &Path, user: Option<&User>) -> Result<(), TaskError> {
+/// Makes the workspace. It belongs to the user of tasks, where they have one.
+pub(super) async fn make(workspace: &Path, user: Option<&User>) -> Result<(), TaskError> {
     let action = format!("make the workspace {}", workspace.display());
     let (workspace, user) = (workspace.to_owned(), user.cloned());
     let made = tokio::task::spawn_blocking(move || {

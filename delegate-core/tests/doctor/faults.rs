@@ -118,6 +118,12 @@ pub(crate) async fn seeded(manager: &RealManager) -> Vec<Fault> {
             "above DELEGATE_MEMORY_THRESHOLD (1 %)",
         ),
         Fault::problem(
+            "a kind of the owner's that is none",
+            of_kinds(healthy(), "{}"),
+            "tools.plug_ins",
+            "missing field `kind`",
+        ),
+        Fault::problem(
             "a shell that is not there",
             with("DELEGATE_SHELL", "/nowhere/zsh"),
             "tools.shell",
@@ -190,6 +196,14 @@ fn of_files(manager: &RealManager) -> Vec<Fault> {
             "set WORKING_DIR to a folder",
         ),
     ]
+}
+
+/// With a manifest of a task kind.
+fn of_kinds(patient: Patient, manifest: &str) -> Patient {
+    let folder = patient.path("kinds");
+    std::fs::create_dir(&folder).unwrap();
+    patient.file("kinds/kind.json", manifest);
+    patient.with("DELEGATE_TASK_KINDS_DIR", folder)
 }
 
 /// Makes a token in the manager, and revokes it.

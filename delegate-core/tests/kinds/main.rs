@@ -32,6 +32,7 @@ mod kubernetes;
 mod kubernetes_apply;
 #[path = "../support/moto.rs"]
 mod moto;
+mod plug_in;
 mod powershell;
 mod registry;
 mod shell_script;

@@ -104,10 +104,7 @@ pub(super) struct Gauges {
 
 impl Metrics {
     /// Counts tasks of these kinds each for itself, and tells `also` everything.
-    pub(super) fn new(
-        kinds: impl IntoIterator<Item = &'static str>,
-        also: Option<Arc<dyn Recorder>>,
-    ) -> Self {
+    pub(super) fn new<'k>(kinds: impl IntoIterator<Item = &'k str>, also: Option<Arc<dyn Recorder>>) -> Self {
         let kind = |name: &str| Kind {
             name: name.to_owned(),
             by_outcome: Default::default(),

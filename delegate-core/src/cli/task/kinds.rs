@@ -1,4 +1,5 @@
-//! `task kinds`: what a delegate of this program does, and what this machine lacks for it. Asks no manager.
+//! `task kinds`: what a delegate of this program does, kinds of its owner's among it, and what this machine lacks for it. Asks
+//! no manager. What is wrong with a manifest is told on the standard error.
 
 use std::process::ExitCode;
 
@@ -6,12 +7,22 @@ use serde_json::{Value, json};
 
 use super::Kinds;
 use crate::cli::api::{Failure, print, print_json, table};
+use crate::cli::complain;
 use crate::process::Environment;
 use crate::task::{About, Registry};
 
 pub(super) fn list(args: &Kinds) -> Result<ExitCode, Failure> {
     let environment = Environment::of_this_process(&[]);
-    let registry = Registry::standard();
+    let mut registry = Registry::standard();
+    if let Some(folder) = args
+        .kinds_dir
+        .as_ref()
+        .filter(|path| !path.as_os_str().is_empty())
+    {
+        let (with, faults) = registry.with_plug_ins(folder);
+        registry = with;
+        faults.iter().for_each(complain);
+    }
     let kinds: Vec<_> = registry
         .offered()
         .map(|(name, kind)| (name, kind.about(), kind.check(&environment).err()))
@@ -27,7 +38,7 @@ pub(super) fn list(args: &Kinds) -> Result<ExitCode, Failure> {
             .into_iter()
             .map(|(name, about, missing)| {
                 let here = missing.unwrap_or_else(|| "yes".to_owned());
-                [name.to_owned(), about.summary.to_owned(), here]
+                [name.to_owned(), about.summary.into_owned(), here]
             })
             .collect();
         print(&table(["KIND", "DOES", "HERE"], &rows))?;

@@ -415,7 +415,7 @@ prop_compose! {
         numbers in (of(1u32..), 0u64..1_000_000, of(1u8..=100), of(1u8..=100)),
         zero_trust in of(("https://[a-z]{1,9}/", 0u64..100, 0u32..9, any::<bool>())),
         proxy in (of(any_proxy()), prop::collection::vec("[a-z.0-9/]{1,12}", 0..3)),
-        confined in (of(1u32..), of(1u32..), of(1u32..), of("[a-z0-9:]{1,9}")),
+        confined in (of(1u32..), of(1u32..), of(1u32..), of("[a-z0-9:]{1,9}"), of("/[a-z]{1,9}")),
         elsewhere in (any_secrets(), any_telemetry()),
     ) -> DelegateConfig {
         let hex: String = base.2.iter().map(|b| format!("{b:02x}")).collect();
@@ -449,6 +449,7 @@ prop_compose! {
         config.confinement = ConfinementSettings {
             max_processes: confined.0, max_memory_mib: confined.1, max_millicpus: confined.2, user: confined.3,
         };
+        config.task_kinds_dir = confined.4.map(Into::into);
         config
     }
 }

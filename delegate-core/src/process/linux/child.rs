@@ -13,6 +13,7 @@ use tokio::net::unix::pipe;
 
 use super::cage::Cage;
 use super::handle::Handle;
+use super::sealed::Sealed;
 use super::{adopt, procfs, spawn};
 use crate::process::{MARK, Status};
 
@@ -40,13 +41,14 @@ pub(in crate::process) struct Pipes {
 
 impl Child {
     /// Starts a program as the leader of its own session. `command` has its three standard streams set, both outputs
-    /// as pipes, and [`MARK`] set to `mark` in its environment.
+    /// as pipes, and [`MARK`] set to `mark` in its environment; `sealed` is what it runs, where that has no path.
     pub(in crate::process) async fn spawn(
         command: process::Command,
         mark: &str,
         cage: Arc<Cage>,
+        sealed: Option<Arc<Sealed>>,
     ) -> io::Result<(Self, Pipes)> {
-        let process = spawn::spawn(command, cage).await?;
+        let process = spawn::spawn(command, cage, sealed).await?;
         let missing = || io::Error::other("no handle on the new process");
         let Some(handle) = Handle::open(process.id()) else {
             // Cannot be: an unreaped child has its id. If it is, it must not run unwatched.

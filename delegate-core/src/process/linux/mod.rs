@@ -9,6 +9,7 @@ mod child;
 mod footprint;
 mod handle;
 mod procfs;
+mod sealed;
 mod spawn;
 
 pub use adopt::become_subreaper;
@@ -16,3 +17,4 @@ pub(super) use cage::Cage;
 pub use child::kill_marked;
 pub(super) use child::{Child, Pipes};
 pub use footprint::let_go_of_startup_pages;
+pub use sealed::Sealed;

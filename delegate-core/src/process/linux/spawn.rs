@@ -24,6 +24,7 @@ use nix::unistd::{Gid, Pid, Uid, getpid, getppid, setgid, setgroups, setsid, set
 use tokio::sync::oneshot;
 
 use super::cage::Cage;
+use super::sealed::Sealed;
 
 /// Of equals, the kernel kills the job and not the delegate when memory is short. The scale ends at 1000.
 const OOM_SCORE: &[u8] = b"500";
@@ -38,13 +39,17 @@ pub(super) fn ours() -> MutexGuard<'static, BTreeSet<u32>> {
     OURS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Starts a program as the leader of a new session, in a cage.
-pub(super) async fn spawn(mut command: process::Command, cage: Arc<Cage>) -> io::Result<process::Child> {
+/// Starts a program as the leader of a new session, in a cage; `sealed` is what the command runs, where that has no path.
+pub(super) async fn spawn(
+    mut command: process::Command,
+    cage: Arc<Cage>,
+    sealed: Option<Arc<Sealed>>,
+) -> io::Result<process::Child> {
     let parent = getpid();
     // SAFETY: between fork and exec in a process with threads, only async-signal-safe functions may be called:
     // `prepare` makes plain system calls, takes no lock and allocates nothing, in its errors neither.
     unsafe {
-        command.pre_exec(move || prepare(parent, &cage));
+        command.pre_exec(move || prepare(parent, &cage, sealed.as_deref()));
     }
     let (reply, child) = oneshot::channel();
     forker()?
@@ -101,7 +106,7 @@ fn default_signals() -> io::Result<()> {
 }
 
 /// Runs in the child, between fork and exec.
-fn prepare(parent: Pid, cage: &Cage) -> io::Result<()> {
+fn prepare(parent: Pid, cage: &Cage, sealed: Option<&Sealed>) -> io::Result<()> {
     setsid()?;
     umask(Mode::S_IRWXG | Mode::S_IRWXO);
     default_signals()?;
@@ -137,5 +142,5 @@ fn prepare(parent: Pid, cage: &Cage) -> io::Result<()> {
     unsafe {
         libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
     }
-    Ok(())
+    sealed.map_or(Ok(()), Sealed::keep)
 }

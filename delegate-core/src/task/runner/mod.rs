@@ -118,7 +118,7 @@ impl Runner {
             ..
         } = task;
         let secrets = self.secrets([logging.token, delegate.token]);
-        let timeout = bound(timeout).or(self.settings.default_timeout);
+        let timeout = self.time_of(&kind_name, bound(timeout));
         let mut data = data;
         let outcome = match resolve(&mut data, &secrets, timeout, &cancel).await {
             Ok(()) => {
@@ -163,8 +163,8 @@ impl Runner {
         secrets: &Secrets,
     ) -> Result<TaskOutput, TaskError> {
         let mut made = MadeSecrets::default();
-        let timeout = self.settings.default_timeout;
         let run = |task: RunnerTask| {
+            let timeout = self.time_of(&task.kind, None);
             let (cancel, sink) = (cancel.clone(), Arc::clone(sink));
             async move {
                 self.run_named(&task.kind, id, task.data, timeout, cancel, sink, secrets)
@@ -173,6 +173,7 @@ impl Runner {
         };
         for mut task in request.secrets {
             let name = task.id.clone();
+            let timeout = self.time_of(&task.kind, None);
             if let Err(outcome) = resolve(&mut task.data, secrets, timeout, cancel).await {
                 return outcome;
             }
@@ -180,11 +181,21 @@ impl Runner {
             made.take(&name, run(task).await?, secrets)?;
         }
         let mut task = request.task;
+        let timeout = self.time_of(&task.kind, None);
         if let Err(outcome) = resolve(&mut task.data, secrets, timeout, cancel).await {
             return outcome;
         }
         made.resolve(&mut task.data, secrets)?;
         run(task).await
+    }
+
+    /// How long a task of a kind may run.
+    fn time_of(&self, kind_name: &str, asked: Option<Duration>) -> Option<Duration> {
+        let own = match self.registry.get(kind_name) {
+            Some(kind) => kind.timeout(asked),
+            None => asked,
+        };
+        own.or(self.settings.default_timeout)
     }
 
     /// The secrets of a task that are known before it runs.
@@ -257,7 +268,8 @@ impl Runner {
             http: Arc::clone(&self.http),
         };
         let name = kind.type_name();
-        let running = AbortOnDropHandle::new(tokio::spawn(async move { kind.run(context).await }));
+        let runs = Arc::clone(&kind);
+        let running = AbortOnDropHandle::new(tokio::spawn(async move { runs.run(context).await }));
         let outcome = tokio::select! {
             joined = running => joined.unwrap_or_else(|error| Err(panicked(name, task_id, &error))),
             status = self.hung(timeout, &cancel) => {

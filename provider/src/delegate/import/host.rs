@@ -58,9 +58,10 @@ pub(super) async fn complete(
         host.user.clone_from(&found.record.user);
         host.service = Some(service_name(found.record.service, machine.facts().service()).to_owned());
     }
-    // No argument exports telemetry: whoever installed it wrote those variables into `env`.
+    // No argument exports telemetry or names a folder of kinds: whoever installed it wrote those variables into `env`.
     let of_arguments = DelegateConfig {
         telemetry: Telemetry::default(),
+        task_kinds_dir: None,
         ..config
     };
     let own: Vec<_> = of_arguments.to_env().into_iter().map(|(name, _)| name).collect();
