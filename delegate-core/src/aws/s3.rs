@@ -13,7 +13,7 @@ use url::Url;
 use super::sign::{Payload, Scope, Signable};
 use super::{Aws, AwsError, Credentials, S3};
 use crate::protocol::call::{CallError, Reply};
-use crate::protocol::file_body::{Part, Whole};
+use crate::protocol::file_body::Content;
 use crate::protocol::http::{chain, shown};
 
 /// Asked so often when there is no answer, or one that says "later".
@@ -40,14 +40,6 @@ pub(crate) struct Ask<'a> {
     /// Names in lower case.
     pub(crate) headers: &'a [(&'static str, &'a str)],
     pub(crate) content: Content<'a>,
-}
-
-/// What a request carries.
-#[derive(Clone, Copy)]
-pub(crate) enum Content<'a> {
-    Nothing,
-    Text(&'a str),
-    Part(&'a Whole, &'a Part),
 }
 
 impl Ask<'_> {
@@ -144,19 +136,10 @@ impl Aws {
             value.set_sensitive(true);
             request = request.header(HeaderName::from_static(name), value);
         }
-        request = match ask.content {
-            Content::Nothing => request,
-            Content::Text(text) => request.body(text.to_owned()),
-            Content::Part(whole, part) => {
-                let body = whole.body_of(part).await;
-                let body = body.map_err(|error| {
-                    CallError(format!("{} cannot be read: {error}", whole.path.display()))
-                })?;
-                request
-                    .header(http::header::CONTENT_LENGTH, part.length)
-                    .body(body)
-            }
-        };
+        if let Some(body) = ask.content.body().await.map_err(CallError)? {
+            let length = ask.content.length();
+            request = request.header(http::header::CONTENT_LENGTH, length).body(body);
+        }
         request
             .send()
             .await

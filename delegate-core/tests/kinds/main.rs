@@ -24,6 +24,8 @@ mod engine;
 mod every;
 mod git_clone;
 mod git_server;
+#[path = "../support/guarded.rs"]
+mod guarded;
 mod helm;
 mod http;
 mod image_build;

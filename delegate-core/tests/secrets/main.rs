@@ -13,6 +13,8 @@
 
 mod agent;
 mod aws;
+#[path = "../support/guarded.rs"]
+mod guarded;
 #[path = "../support/moto.rs"]
 mod moto;
 #[path = "../support/mod.rs"]

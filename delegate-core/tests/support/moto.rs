@@ -2,27 +2,20 @@
 
 #![allow(dead_code, reason = "each test program uses its own part")]
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
-use std::sync::{OnceLock, mpsc};
-use std::time::Duration;
+use std::sync::OnceLock;
 
 use delegate_core::protocol::http::Http;
 use serde_json::Value;
 
-/// Until it listens. Only a failing test takes it.
-const PATIENCE: Duration = Duration::from_mins(2);
+use crate::guarded::{Guarded, program};
 
 pub(crate) const REGION: &str = "eu-central-1";
 
 /// Ended when dropped, and with the process that started it, whatever way that ends.
 pub(crate) struct Moto {
-    server: Child,
+    _server: Guarded,
     pub(crate) url: url::Url,
 }
-
-/// Starts the server, and ends it and itself when the standard input ends: it is held by whoever waits for no more.
-const GUARD: &str = r#"exec 3<&0; "$@" </dev/null 3<&- & cat <&3 >/dev/null; kill -s KILL 0"#;
 
 static SHARED: OnceLock<Option<Moto>> = OnceLock::new();
 
@@ -35,43 +28,12 @@ impl Moto {
 
     /// `None`, and said so, where it is not installed.
     pub(crate) fn start() -> Option<Self> {
-        let found = delegate_core::process::Environment::of_this_process(&[]).find_program("moto_server");
-        let cached = std::env::var_os("HOME")
-            .map(|home| std::path::Path::new(&home).join(".cache/harness-delegate/bin/moto_server"));
-        let Some(program) = found.or(cached.filter(|path| path.exists())) else {
-            eprintln!("SKIPPED: moto_server is not there; scripts/setup aws installs it");
-            return None;
-        };
-        // A group of its own: what is on the PATH may be a script that starts the server.
-        let mut command = Command::new("sh");
-        std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        let mut server = command
-            .args(["-c", GUARD, "sh"])
-            .arg(program)
-            .args(["--host", "127.0.0.1", "--port", "0"])
-            .env("MOTO_ECS_SERVICE_RUNNING", "1")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(server.stderr.take().unwrap()).lines();
-        let (told, address) = mpsc::channel();
-        std::thread::spawn(move || {
-            // Read to its end, or the server would be stuck one day.
-            for line in lines.map_while(Result::ok) {
-                if let Some((_, url)) = line.split_once("Running on ") {
-                    let _ = told.send(url.trim().to_owned());
-                }
-            }
-        });
-        let url = address
-            .recv_timeout(PATIENCE)
-            .expect("moto says where it listens");
-        Some(Self {
-            server,
-            url: url.parse().unwrap(),
-        })
+        let program = program("moto_server", "aws")?;
+        let args = ["--host", "127.0.0.1", "--port", "0"];
+        let env = [("MOTO_ECS_SERVICE_RUNNING", "1")];
+        let server = Guarded::start(&program, &args, &env, "Running on ");
+        let url = server.url.clone();
+        Some(Self { _server: server, url })
     }
 
     /// A call of Secrets Manager's.
@@ -120,13 +82,5 @@ impl Moto {
             request = request.header(*name, *value);
         }
         request.send().await.unwrap()
-    }
-}
-
-impl Drop for Moto {
-    fn drop(&mut self) {
-        let group = nix::unistd::Pid::from_raw(self.server.id().cast_signed());
-        let _ = nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGKILL);
-        let _ = self.server.wait();
     }
 }

@@ -82,6 +82,7 @@ impl HttpStore {
         Ok(Incoming {
             response,
             sha256: None,
+            md5: None,
         })
     }
 

@@ -154,6 +154,7 @@ impl NexusStore {
         Ok(Incoming {
             response,
             sha256: None,
+            md5: None,
         })
     }
 

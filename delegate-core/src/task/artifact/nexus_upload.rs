@@ -260,7 +260,7 @@ async fn upload(data: &Data, context: &TaskContext, fields: &mut Fields) -> Resu
     let repository = Repository::new(&data.url, &data.repository, data.basic.as_ref(), context)?;
     let mut wanted: Vec<(String, Whole)> = Vec::new();
     for (place, path) in data.content.files(context).await? {
-        wanted.push((path, read(&place, u64::MAX).await?));
+        wanted.push((path, read(&place, u64::MAX, false).await?));
     }
     // All of it is looked at before anything is changed.
     for (path, file) in &wanted {

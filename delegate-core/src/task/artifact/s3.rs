@@ -6,8 +6,8 @@ use serde::Deserialize;
 
 use super::store::{Before, Incoming};
 use crate::Secret;
-use crate::aws::{Ask, Aws, Content, element};
-use crate::protocol::file_body::Whole;
+use crate::aws::{Ask, Aws, element};
+use crate::protocol::file_body::{Content, Whole};
 use crate::task::aws::AwsAccess;
 use crate::task::halt::Halt;
 use crate::task::{TaskContext, TaskError};
@@ -115,7 +115,11 @@ impl S3Store {
         let ask = self.ask("GetObject", Method::GET, &query, Content::Nothing);
         let response = self.open(field, context)?.s3(&ask).await?;
         let sha256 = kept(response.headers()).map(str::to_owned);
-        Ok(Incoming { response, sha256 })
+        Ok(Incoming {
+            response,
+            sha256,
+            md5: None,
+        })
     }
 
     pub(super) async fn look(

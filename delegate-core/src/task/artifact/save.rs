@@ -5,11 +5,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{Context, SHA256};
+use md5::{Digest as _, Md5};
 use tempfile::NamedTempFile;
 use tokio::io::AsyncWriteExt as _;
 
 use super::store::Incoming;
-use crate::protocol::file_body::hex;
+use crate::protocol::file_body::{Md5Sum, hex};
 use crate::protocol::http::chain;
 use crate::task::TaskError;
 use crate::task::halt::Halt;
@@ -39,6 +40,7 @@ pub(super) async fn save(mut incoming: Incoming, place: &Path, most: u64) -> Res
     let file = beside(place.to_owned()).await.map_err(failed())?;
     let mut to = tokio::fs::File::from_std(file.reopen().map_err(failed())?);
     let mut digest = Context::new(&SHA256);
+    let mut md5 = incoming.md5.map(|_| Md5::new());
     let mut bytes = 0;
     loop {
         let chunk = match tokio::time::timeout(SILENCE, incoming.response.chunk()).await {
@@ -61,10 +63,23 @@ pub(super) async fn save(mut incoming: Incoming, place: &Path, most: u64) -> Res
             return Err(too_large());
         }
         digest.update(&chunk);
+        if let Some(md5) = &mut md5 {
+            md5.update(&chunk);
+        }
         to.write_all(&chunk).await.map_err(failed())?;
     }
     to.flush().await.map_err(failed())?;
     to.sync_all().await.map_err(failed())?;
+    let md5: Option<Md5Sum> = md5.map(|md5| md5.finalize().into());
+    if let (Some(found), Some(promised)) = (md5, incoming.md5)
+        && found != promised
+    {
+        return Err(Halt::failed(format!(
+            "what came has the MD5 {}, and the store says that it is {}; nothing was changed, try it again",
+            hex(&found),
+            hex(&promised)
+        )));
+    }
     Ok(Saved {
         file,
         bytes,

@@ -66,7 +66,7 @@ impl TaskKind for ArtifactUpload {
 
     fn about(&self) -> About {
         About::of::<Data, Fields>(
-            "Brings a file of the delegate to S3, Nexus or any address that takes a PUT.",
+            "Brings a file of the delegate to S3, Azure Blob Storage, Nexus or any address that takes a PUT.",
             "Safe: a store that has the same already, and tells so by its checksum, is left alone; otherwise the same is sent again.",
             json!({
                 "file": "shop/shop.tar.gz",
@@ -98,7 +98,7 @@ impl TaskKind for ArtifactUpload {
 }
 
 async fn upload(data: &Data, place: &Place, context: &TaskContext, fields: &mut Fields) -> Result<(), Halt> {
-    let file = read(place, data.to.part()).await?;
+    let file = read(place, data.to.part(), data.to.wants_md5()).await?;
     fields.bytes = file.length;
     fields.sha256.clone_from(&file.sha256);
     let wanted = data.sha256.as_ref().map(|sha256| sha256.to_ascii_lowercase());
@@ -135,7 +135,7 @@ async fn upload(data: &Data, place: &Place, context: &TaskContext, fields: &mut 
 }
 
 /// A file that is about to be sent.
-pub(super) async fn read(place: &Place, part: u64) -> Result<Whole, Halt> {
-    let file = Whole::read(place.path(), part).await;
+pub(super) async fn read(place: &Place, part: u64, md5: bool) -> Result<Whole, Halt> {
+    let file = Whole::read_with(place.path(), part, md5).await;
     file.map_err(|error| place.wrong(format_args!("cannot be read: {error}")).into())
 }

@@ -1,4 +1,4 @@
-//! Files at addresses: what plain servers and Nexus have in common.
+//! Files at addresses: what plain servers and Nexus have in common, and of it what Azure has, too.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use http::header::{AUTHORIZATION, CONTENT_LENGTH};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use reqwest::{Response, Url};
 
-use crate::protocol::file_body::Whole;
+use crate::protocol::file_body::{Content, Whole};
 use crate::protocol::http::{Http, chain, shown};
 use crate::task::halt::Halt;
 use crate::task::http_request::redirect;
@@ -74,48 +74,71 @@ impl Web<'_> {
         url: &Url,
         file: Option<&Whole>,
     ) -> Result<Response, Halt> {
-        let mut pause = PAUSE;
-        let mut attempt = 1;
-        loop {
-            let asked = self.once(method, first, url, file).await;
-            let passing = match &asked {
-                Ok(response) => {
-                    response.status() == StatusCode::TOO_MANY_REQUESTS || response.status().is_server_error()
-                }
-                Err(_) => true,
-            };
-            if !passing || attempt == ATTEMPTS {
-                return asked.map_err(|problem| Halt::failed(format!("{method} {}: {problem}", shown(url))));
-            }
-            tokio::time::sleep(pause.mul_f32(1.0 + fastrand::f32() / 2.0)).await;
-            pause *= 2;
-            attempt += 1;
-        }
-    }
-
-    async fn once(
-        &self,
-        method: &Method,
-        first: &Url,
-        url: &Url,
-        file: Option<&Whole>,
-    ) -> Result<Response, String> {
-        let client = self.http.for_url(url).map_err(|error| error.to_string())?;
-        let mut request = client.request(method.clone(), url.clone());
+        let mut headers = HeaderMap::new();
         if let Some(login) = self
             .authorization
             .as_ref()
             .filter(|_| first.origin() == url.origin())
         {
-            request = request.header(AUTHORIZATION, login.clone());
+            headers.insert(AUTHORIZATION, login.clone());
         }
-        if let Some(file) = file {
-            let body = file.body().await;
-            let body = body.map_err(|error| format!("{} cannot be read: {error}", file.path.display()))?;
-            request = request.header(CONTENT_LENGTH, file.length).body(body);
-        }
-        request.send().await.map_err(|error| chain(&error.without_url()))
+        let all = file.map(Whole::as_part);
+        let content = match (file, &all) {
+            (Some(file), Some(all)) => Content::Part(file, all),
+            _ => Content::Nothing,
+        };
+        let sending = Sending {
+            method: method.clone(),
+            url,
+            headers,
+            content,
+        };
+        send(self.http, &sending).await.map_err(Halt::failed)
     }
+}
+
+/// A request that may be repeated.
+pub(super) struct Sending<'a> {
+    pub(super) method: Method,
+    pub(super) url: &'a Url,
+    pub(super) headers: HeaderMap,
+    pub(super) content: Content<'a>,
+}
+
+/// Sends it, and again when there is no answer or one that says "later". Any answer is one; the error says what was tried.
+pub(super) async fn send(http: &Http, sending: &Sending<'_>) -> Result<Response, String> {
+    let mut pause = PAUSE;
+    let mut attempt = 1;
+    loop {
+        let sent = once(http, sending).await;
+        let passing = match &sent {
+            Ok(response) => {
+                response.status() == StatusCode::TOO_MANY_REQUESTS || response.status().is_server_error()
+            }
+            Err(_) => true,
+        };
+        if !passing || attempt == ATTEMPTS {
+            return sent.map_err(|problem| format!("{} {}: {problem}", sending.method, shown(sending.url)));
+        }
+        tokio::time::sleep(pause.mul_f32(1.0 + fastrand::f32() / 2.0)).await;
+        pause *= 2;
+        attempt += 1;
+    }
+}
+
+async fn once(http: &Http, sending: &Sending<'_>) -> Result<Response, String> {
+    let client = http.for_url(sending.url).map_err(|error| error.to_string())?;
+    let mut request = client
+        .request(sending.method.clone(), sending.url.clone())
+        .headers(sending.headers.clone());
+    if let Some(body) = sending.content.body().await? {
+        request = request
+            .header(CONTENT_LENGTH, sending.content.length())
+            .body(body);
+    } else if matches!(sending.method, Method::PUT | Method::POST) {
+        request = request.header(CONTENT_LENGTH, 0);
+    }
+    request.send().await.map_err(|error| chain(&error.without_url()))
 }
 
 async fn refused(method: &Method, url: &Url, mut response: Response) -> Halt {

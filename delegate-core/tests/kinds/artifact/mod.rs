@@ -1,8 +1,9 @@
 //! `ARTIFACT_DOWNLOAD`, `ARTIFACT_UPLOAD` and `NEXUS_UPLOAD`.
 //!
-//! S3 is moto's. The plain servers are real ones that keep what they are sent. The Nexus of these tests is a double, which
+//! S3 is moto's, Azure's blobs are azurite's. The plain servers are real ones that keep what they are sent. The Nexus of these tests is a double, which
 //! tells the SHA-1 of its files in the tag as Nexus does, and has its layouts.
 
+mod azure;
 mod nexus;
 mod plain;
 mod refusals;
@@ -43,11 +44,16 @@ impl Site {
     }
 
     fn file(&self, name: &str, content: impl AsRef<[u8]>) -> std::path::PathBuf {
-        let workspace = self.delegate.settings.workspace.clone().unwrap();
-        std::fs::create_dir_all(&workspace).unwrap();
-        std::fs::write(workspace.join(name), content).unwrap();
-        workspace.join(name)
+        workspace_file(&self.delegate, name, content)
     }
+}
+
+/// Writes a file into the workspace.
+fn workspace_file(delegate: &Delegate, name: &str, content: impl AsRef<[u8]>) -> std::path::PathBuf {
+    let workspace = delegate.settings.workspace.clone().unwrap();
+    std::fs::create_dir_all(&workspace).unwrap();
+    std::fs::write(workspace.join(name), content).unwrap();
+    workspace.join(name)
 }
 
 fn sha256(text: impl AsRef<[u8]>) -> String {

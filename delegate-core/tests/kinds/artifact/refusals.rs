@@ -20,6 +20,12 @@ fn nexus(field: &str, value: Value) -> Value {
     json!({"nexus": store})
 }
 
+fn azure(field: &str, value: Value) -> Value {
+    let mut store = json!({"account": "shop", "container": "builds", "blob": "a/b", "key": "a2V5"});
+    store[field] = value;
+    json!({"azure": store})
+}
+
 #[tokio::test]
 async fn what_downloads_nothing_is_refused() {
     let from = |store: Value| json!({"from": store, "to": "file"});
@@ -86,6 +92,36 @@ async fn what_downloads_nothing_is_refused() {
                 "no path in a repository",
             ),
             (from(nexus("url", json!("nexus"))), "from.nexus.url", "no address"),
+            (
+                from(azure("account", json!("Shop"))),
+                "from.azure.account",
+                "no name of a storage account",
+            ),
+            (
+                from(azure("container", json!("a/b"))),
+                "from.azure.container",
+                "no name of a container",
+            ),
+            (
+                from(azure("blob", json!("a//b"))),
+                "from.azure.blob",
+                "one slash between",
+            ),
+            (
+                from(azure("endpoint", json!("shop"))),
+                "from.azure.endpoint",
+                "no address",
+            ),
+            (
+                from(azure("key", json!("hunter2!"))),
+                "from.azure.key",
+                "which is in base64",
+            ),
+            (
+                from(azure("sas", json!("sv=1&sig=x"))),
+                "from.azure.sas",
+                "second login besides `key`",
+            ),
         ],
     )
     .await;
@@ -116,6 +152,12 @@ async fn what_uploads_nothing_is_refused() {
             (to(s3("key", json!(""))), "to.s3.key", "is no key"),
             (to(s3("part_mib", json!(9999))), "to.s3.part_mib", "5 to 5120"),
             (to(http("")), "to.http.url", "no address"),
+            (to(azure("part_mib", json!(0))), "to.azure.part_mib", "1 to 4000"),
+            (
+                to(json!({"azure": {"account": "shop", "container": "builds", "blob": "a", "sas": "hunter2"}})),
+                "to.azure.sas",
+                "no shared access signature",
+            ),
             (
                 to(nexus("path", json!("a//b"))),
                 "to.nexus.path",
