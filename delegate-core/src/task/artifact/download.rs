@@ -77,7 +77,7 @@ impl TaskKind for ArtifactDownload {
 
     fn about(&self) -> About {
         About::of::<Data, Fields>(
-            "Brings a file from S3, Azure Blob Storage, Nexus or any address to the delegate, and verifies its checksum.",
+            "Brings a file from S3, Azure Blob Storage, Google Cloud Storage, Nexus or any address to the delegate, and verifies its checksum.",
             "Safe: the file is there whole or not at all, and one that has the `sha256` of the data is not fetched again.",
             json!({
                 "from": {"s3": {"aws": {"region": "eu-central-1"}, "bucket": "builds", "key": "shop/shop-1.4.2.tar.gz"}},

@@ -8,10 +8,11 @@
 //! A relative path is in the delegate's workspace. Where tasks have a user of their own, no file is touched: the delegate
 //! would do it with its own rights.
 //!
-//! One file a store: `s3`, `azure`, `nexus`, `http`. `web` is what the last three share, `save` the way of a download into its file.
+//! One file a store: `s3`, `azure`, `gcs`, `nexus`, `http`. `web` is what all but the first share, `save` the way of a download into its file.
 
 mod azure;
 mod download;
+mod gcs;
 mod http;
 mod nexus;
 mod nexus_upload;

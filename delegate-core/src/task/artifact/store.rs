@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::azure::AzureStore;
+use super::gcs::GcsStore;
 use super::http::HttpStore;
 use super::nexus::NexusStore;
 use super::s3::S3Store;
@@ -21,6 +22,8 @@ pub(super) enum Store {
     S3(S3Store),
     /// A blob of Azure Storage.
     Azure(AzureStore),
+    /// An object of Google Cloud Storage.
+    Gcs(GcsStore),
     /// A file of a repository of Nexus, of format raw or maven.
     Nexus(NexusStore),
     /// Any address.
@@ -54,6 +57,7 @@ impl Store {
         match self {
             Self::S3(store) => store.secrets(),
             Self::Azure(store) => store.secrets(),
+            Self::Gcs(store) => store.secrets(),
             Self::Nexus(store) => store.secrets(),
             Self::Http(store) => store.secrets(),
         }
@@ -64,6 +68,7 @@ impl Store {
         match self {
             Self::S3(store) => store.check(&format!("{field}.s3"), is_upload),
             Self::Azure(store) => store.check(&format!("{field}.azure")),
+            Self::Gcs(store) => store.check(&format!("{field}.gcs")),
             Self::Nexus(store) => store.check(&format!("{field}.nexus")),
             Self::Http(store) => store.check(&format!("{field}.http")),
         }
@@ -74,6 +79,7 @@ impl Store {
         match self {
             Self::S3(store) => store.shown(),
             Self::Azure(store) => store.shown(),
+            Self::Gcs(store) => store.shown(),
             Self::Nexus(store) => store.shown(),
             Self::Http(store) => store.shown(),
         }
@@ -84,19 +90,20 @@ impl Store {
         match self {
             Self::S3(store) => store.part(),
             Self::Azure(store) => store.part(),
-            Self::Nexus(_) | Self::Http(_) => u64::MAX,
+            Self::Gcs(_) | Self::Nexus(_) | Self::Http(_) => u64::MAX,
         }
     }
 
     /// Whether it compares what it is sent with an MD5.
     pub(super) fn wants_md5(&self) -> bool {
-        matches!(self, Self::Azure(_))
+        matches!(self, Self::Azure(_) | Self::Gcs(_))
     }
 
     pub(super) async fn fetch(&self, field: &str, context: &TaskContext) -> Result<Incoming, Halt> {
         match self {
             Self::S3(store) => store.fetch(field, context).await,
             Self::Azure(store) => store.fetch(context).await,
+            Self::Gcs(store) => store.fetch(context).await,
             Self::Nexus(store) => store.fetch(context).await,
             Self::Http(store) => store.fetch(context).await,
         }
@@ -111,6 +118,7 @@ impl Store {
         match self {
             Self::S3(store) => store.look(field, context, file).await,
             Self::Azure(store) => store.look(context, file).await,
+            Self::Gcs(store) => store.look(context, file).await,
             Self::Nexus(store) => store.look(context, file).await,
             Self::Http(store) => store.look(context).await,
         }
@@ -120,6 +128,7 @@ impl Store {
         match self {
             Self::S3(store) => store.put(field, context, file).await,
             Self::Azure(store) => store.put(field, context, file).await,
+            Self::Gcs(store) => store.put(context, file).await,
             Self::Nexus(store) => store.put(context, file).await,
             Self::Http(store) => store.put(context, file).await,
         }

@@ -66,7 +66,7 @@ impl TaskKind for ArtifactUpload {
 
     fn about(&self) -> About {
         About::of::<Data, Fields>(
-            "Brings a file of the delegate to S3, Azure Blob Storage, Nexus or any address that takes a PUT.",
+            "Brings a file of the delegate to S3, Azure Blob Storage, Google Cloud Storage, Nexus or any address that takes a PUT.",
             "Safe: a store that has the same already, and tells so by its checksum, is left alone; otherwise the same is sent again.",
             json!({
                 "file": "shop/shop.tar.gz",

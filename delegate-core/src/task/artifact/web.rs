@@ -1,4 +1,4 @@
-//! Files at addresses: what plain servers and Nexus have in common, and of it what Azure has, too.
+//! Files at addresses: what plain servers and Nexus have in common, and of it what the clouds have, too.
 
 use std::time::Duration;
 

@@ -1,9 +1,10 @@
 //! `ARTIFACT_DOWNLOAD`, `ARTIFACT_UPLOAD` and `NEXUS_UPLOAD`.
 //!
-//! S3 is moto's, Azure's blobs are azurite's. The plain servers are real ones that keep what they are sent. The Nexus of these tests is a double, which
+//! S3 is moto's, Azure's blobs are azurite's; Google's objects are a double's. The plain servers are real ones that keep what they are sent. The Nexus of these tests is a double, which
 //! tells the SHA-1 of its files in the tag as Nexus does, and has its layouts.
 
 mod azure;
+mod gcs;
 mod nexus;
 mod plain;
 mod refusals;

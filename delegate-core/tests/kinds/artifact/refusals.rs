@@ -20,6 +20,12 @@ fn nexus(field: &str, value: Value) -> Value {
     json!({"nexus": store})
 }
 
+fn gcs(field: &str, value: Value) -> Value {
+    let mut store = json!({"bucket": "builds", "object": "a/b"});
+    store[field] = value;
+    json!({"gcs": store})
+}
+
 fn azure(field: &str, value: Value) -> Value {
     let mut store = json!({"account": "shop", "container": "builds", "blob": "a/b", "key": "a2V5"});
     store[field] = value;
@@ -93,6 +99,31 @@ async fn what_downloads_nothing_is_refused() {
             ),
             (from(nexus("url", json!("nexus"))), "from.nexus.url", "no address"),
             (
+                from(gcs("bucket", json!("a/b"))),
+                "from.gcs.bucket",
+                "no name of a bucket",
+            ),
+            (
+                from(gcs("object", json!(".."))),
+                "from.gcs.object",
+                "no name of an object",
+            ),
+            (
+                from(gcs("endpoint", json!("google"))),
+                "from.gcs.endpoint",
+                "no address",
+            ),
+            (
+                from(gcs("identity", json!({"key": {}}))),
+                "from.gcs.identity",
+                "unknown variant",
+            ),
+            (
+                from(gcs("identity", json!({"access_token": {"token": "hunter2\n"}}))),
+                "from.gcs.identity.access_token.token",
+                "a line end",
+            ),
+            (
                 from(azure("account", json!("Shop"))),
                 "from.azure.account",
                 "no name of a storage account",
@@ -152,6 +183,7 @@ async fn what_uploads_nothing_is_refused() {
             (to(s3("key", json!(""))), "to.s3.key", "is no key"),
             (to(s3("part_mib", json!(9999))), "to.s3.part_mib", "5 to 5120"),
             (to(http("")), "to.http.url", "no address"),
+            (to(gcs("part_mib", json!(0))), "to.gcs.part_mib", "1 to 1024"),
             (to(azure("part_mib", json!(0))), "to.azure.part_mib", "1 to 4000"),
             (
                 to(json!({"azure": {"account": "shop", "container": "builds", "blob": "a", "sas": "hunter2"}})),
