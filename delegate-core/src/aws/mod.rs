@@ -73,7 +73,6 @@ impl Aws {
     }
 
     /// A call of a service that speaks the query protocol; returns its answer, which is XML: see [`element`].
-    #[allow(dead_code, reason = "for the kind that says who one is")]
     pub(crate) async fn query(
         &self,
         service: &'static Service,

@@ -158,7 +158,11 @@ async fn told(mut response: Response) -> Reply {
             break;
         }
     }
-    Reply { status, body }
+    Reply {
+        status,
+        headers: http::HeaderMap::new(),
+        body,
+    }
 }
 
 #[cfg(test)]

@@ -47,6 +47,7 @@ pub(crate) struct Call {
 /// An answer, whatever its status.
 pub(crate) struct Reply {
     pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
     pub(crate) body: Zeroizing<Vec<u8>>,
 }
 
@@ -112,6 +113,7 @@ impl Call {
         let said = |error: reqwest::Error| chain(&error.without_url());
         let mut reply = request.send().await.map_err(said)?;
         let status = reply.status();
+        let headers = std::mem::take(reply.headers_mut());
         let mut body = Zeroizing::new(Vec::new());
         while let Some(chunk) = reply.chunk().await.map_err(said)? {
             if body.len() + chunk.len() > MAX_REPLY {
@@ -119,7 +121,11 @@ impl Call {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Reply { status, body })
+        Ok(Reply {
+            status,
+            headers,
+            body,
+        })
     }
 
     fn failed(&self, problem: &str) -> CallError {

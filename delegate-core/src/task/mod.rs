@@ -15,6 +15,7 @@ mod artifact;
 mod aws;
 mod bounds;
 mod cluster;
+mod connect;
 mod context;
 mod data;
 mod docker;
@@ -56,6 +57,7 @@ use serde_json::Value;
 
 pub use about::About;
 pub use artifact::{ArtifactDownload, ArtifactUpload, NexusUpload};
+pub use connect::Connect;
 pub use context::TaskContext;
 pub use data::{TaskData, validate};
 pub use ecs::{EcsDeploy, EcsRestart};

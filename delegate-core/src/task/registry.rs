@@ -5,9 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{
-    ArtifactDownload, ArtifactUpload, EcsDeploy, EcsRestart, GitClone, HelmDeploy, HelmPush, HttpRequest,
-    ImageBuild, ImagePush, KubernetesApply, NextVersion, NexusUpload, PlugInFault, PowerShellScript,
-    ShellScript, StaticSecret, TaskKind, Terraform, VmDeploy, plug_in,
+    ArtifactDownload, ArtifactUpload, Connect, EcsDeploy, EcsRestart, GitClone, HelmDeploy, HelmPush,
+    HttpRequest, ImageBuild, ImagePush, KubernetesApply, NextVersion, NexusUpload, PlugInFault,
+    PowerShellScript, ShellScript, StaticSecret, TaskKind, Terraform, VmDeploy, plug_in,
 };
 use crate::process::Environment;
 
@@ -43,6 +43,7 @@ impl Registry {
             .with(ArtifactDownload)
             .with(ArtifactUpload)
             .with(NexusUpload)
+            .with(Connect)
             .with(PowerShellScript);
         #[cfg(feature = "sql")]
         let standard = standard.with(super::Sql);

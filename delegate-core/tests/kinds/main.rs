@@ -18,6 +18,7 @@ mod artifact;
 mod bench;
 #[path = "../support/postgres.rs"]
 mod cluster;
+mod connect;
 mod delegate;
 mod ecs;
 mod engine;

@@ -72,6 +72,11 @@ impl Sshd {
         fs::read_to_string(self.folder.path().join(name)).unwrap()
     }
 
+    /// Where a file of it is.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
     /// Lets the keys of another one in, too.
     pub(crate) fn trusts(&self, other: &Self) {
         let file = self.folder.path().join("authorized_keys");

@@ -141,12 +141,17 @@ impl<'t> Git<'t> {
 
     /// The outcome when git says no: what was tried, what it said, what to do.
     pub(super) fn failure(&self, doing: &str, complaint: &str) -> Halt {
+        Halt::failed(self.complaint_of(doing, complaint))
+    }
+
+    /// The same as a sentence.
+    pub(super) fn complaint_of(&self, doing: &str, complaint: &str) -> String {
         let quote = quote(complaint);
         let address = self.address.as_str();
-        Halt::failed(match remedy(complaint) {
+        match remedy(complaint) {
             Some(remedy) => format!("{doing} of {address} failed: {quote}; {remedy}"),
             None => format!("{doing} of {address} failed: {quote}"),
-        })
+        }
     }
 }
 

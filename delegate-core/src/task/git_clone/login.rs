@@ -29,7 +29,7 @@ pub(super) enum Credentials {
 #[serde(deny_unknown_fields)]
 pub(super) struct HttpsLogin {
     /// Name of the user; where a token is the login, what the server asks for, such as `x-access-token`.
-    user: String,
+    pub(super) user: String,
     /// Password or token.
     password: Secret,
 }

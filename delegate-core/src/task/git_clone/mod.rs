@@ -19,6 +19,7 @@
 mod address;
 mod git;
 mod login;
+mod look;
 mod reference;
 mod target;
 
@@ -38,6 +39,7 @@ use crate::process::Environment;
 use address::{Address, Further};
 use git::Git;
 use login::{Credentials, Login};
+pub(super) use look::Repository;
 use reference::{Found, Reference};
 use target::{State, Target};
 

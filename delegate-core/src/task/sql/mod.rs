@@ -11,6 +11,7 @@
 //! Where tasks have a user of their own, files of SQLite are not opened: the delegate would do it with its own rights.
 
 mod database;
+mod look;
 mod migrations;
 mod postgres;
 mod rows;
@@ -35,6 +36,7 @@ use crate::Secret;
 use crate::process::{InvalidName, is_valid_name};
 use crate::protocol::wire::CommandStatus;
 use database::{Database, Target};
+pub(super) use look::{DatabaseAccess, Looked, look};
 use migrations::{Migrated, Migrations};
 use rows::Answer;
 use session::{Interrupter, connect};

@@ -63,6 +63,13 @@ impl Client {
         Ok(client)
     }
 
+    /// With what ssh tells of the connection on its standard error, each line of which begins with `debug1: `.
+    #[must_use]
+    pub(in crate::task) fn telling_more(mut self) -> Self {
+        self.set("LogLevel=DEBUG1");
+        self
+    }
+
     /// As a line for a shell, for programs that start `ssh` themselves.
     pub(in crate::task) fn command_line(&self) -> String {
         let mut line = super::PROGRAM.to_owned();
