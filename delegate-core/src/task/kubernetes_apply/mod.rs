@@ -66,7 +66,7 @@ impl TaskKind for KubernetesApply {
                 "name": "shop",
                 "manifests": {"files": {"paths": ["team/shop/kubernetes"]}},
                 "namespace": "shop",
-                "cluster": {"kubeconfig": "<+secrets.getValue(\"account.kubeconfig\")>", "context": "prod"},
+                "cluster": {"context": "prod"},
                 "prune": true,
                 "wait": "5m",
                 "on_failure": "rollback",
