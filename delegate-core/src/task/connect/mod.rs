@@ -67,7 +67,7 @@ enum To {
     /// A repository that is to be read, by `git`.
     Git(Repository),
     /// A registry of images and charts.
-    Registry(registry::Registry),
+    Registry(registry::ImageRegistry),
     /// Nexus Repository.
     Nexus(nexus::Nexus),
     /// A database of PostgreSQL or SQLite.

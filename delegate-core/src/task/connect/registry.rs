@@ -21,7 +21,7 @@ use crate::task::{TaskContext, TaskError};
 // Its description is that of the field.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Registry {
+pub(super) struct ImageRegistry {
     /// Address: `https://HOST[:PORT]`.
     url: String,
     /// Login by name and password. Default: what everybody may do.
@@ -49,7 +49,7 @@ pub(super) struct RegistryFound {
 }
 
 #[async_trait]
-impl Target for Registry {
+impl Target for ImageRegistry {
     fn secrets(&self) -> Vec<Secret> {
         self.basic.iter().map(|basic| basic.password.clone()).collect()
     }
@@ -117,7 +117,7 @@ impl Target for Registry {
     }
 }
 
-impl Registry {
+impl ImageRegistry {
     /// What the service that the registry names gives for the login.
     async fn token(
         &self,

@@ -82,7 +82,7 @@ async fn what_makes_no_sense_is_refused_with_its_field() {
                 "is no service account",
             ),
             (
-                to("kubernetes", json!({"kubeconfig": "/root/.kube/config"})),
+                to("kubernetes", json!({"kubeconfig": "~/.kube/config"})),
                 "to.kubernetes.kubeconfig",
                 "is no kubeconfig",
             ),
