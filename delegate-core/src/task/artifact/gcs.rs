@@ -17,17 +17,18 @@ use super::http::read_url;
 use super::store::{Before, Incoming};
 use super::web::{Sending, send};
 use crate::Secret;
-use crate::protocol::call::{Call, quoted};
+use crate::protocol::call::quoted;
 use crate::protocol::file_body::{Content, Md5Sum, Part, Whole};
-use crate::protocol::http::{Http, HttpSettings, shown};
+use crate::protocol::http::{Http, shown};
+use crate::task::google::Identity;
 use crate::task::halt::Halt;
 use crate::task::login::bearer;
 use crate::task::{TaskContext, TaskError};
 
 const SERVICE: &str = "https://storage.googleapis.com";
 
-/// Where a machine or a pod of Google's asks who it is.
-const METADATA: &str = "http://metadata.google.internal";
+/// What a token is asked for: reading and writing of objects.
+const SCOPE: &str = "https://www.googleapis.com/auth/devstorage.read_write";
 
 /// Size of a piece, where the data says nothing, in MiB: few requests, and little is sent again when one fails.
 const DEFAULT_PART: u64 = 64;
@@ -60,29 +61,6 @@ pub(super) struct GcsStore {
     part_mib: Option<u64>,
 }
 
-#[derive(Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-enum Identity {
-    /// The service account of the machine or the pod that the delegate runs in.
-    Metadata(Metadata),
-    /// Whoever an access token is of.
-    AccessToken(AccessToken),
-}
-
-#[derive(Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Metadata {
-    /// Where the machine asks. Default: `http://metadata.google.internal`.
-    endpoint: Option<String>,
-}
-
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct AccessToken {
-    /// The token, as `gcloud auth print-access-token` prints it.
-    token: Secret,
-}
-
 /// What Google says of an object, as far as it is needed.
 #[derive(Deserialize)]
 struct Object {
@@ -101,10 +79,7 @@ struct Kept {
 
 impl GcsStore {
     pub(super) fn secrets(&self) -> Vec<Secret> {
-        match &self.identity {
-            Some(Identity::AccessToken(given)) => vec![given.token.clone()],
-            Some(Identity::Metadata(_)) | None => Vec::new(),
-        }
+        self.identity.as_ref().map(Identity::secrets).unwrap_or_default()
     }
 
     pub(super) fn check(&self, field: &str) -> Result<(), TaskError> {
@@ -133,13 +108,8 @@ impl GcsStore {
             return wrong("part_mib", "must be from 1 to 1024");
         }
         match &self.identity {
-            Some(Identity::AccessToken(given)) => {
-                bearer(&format!("{field}.identity.access_token.token"), &given.token).map(drop)
-            }
-            Some(Identity::Metadata(Metadata {
-                endpoint: Some(endpoint),
-            })) => read_url(&format!("{field}.identity.metadata.endpoint"), endpoint).map(drop),
-            Some(Identity::Metadata(_)) | None => Ok(()),
+            Some(identity) => identity.check(&format!("{field}.identity")),
+            None => Ok(()),
         }
     }
 
@@ -147,8 +117,8 @@ impl GcsStore {
         format!("gs://{}/{}", self.bucket, self.object)
     }
 
-    pub(super) async fn fetch(&self, context: &TaskContext) -> Result<Incoming, Halt> {
-        let gcs = self.open(context).await?;
+    pub(super) async fn fetch(&self, field: &str, context: &TaskContext) -> Result<Incoming, Halt> {
+        let gcs = self.open(field, context).await?;
         let Some(object) = gcs.object().await? else {
             return Err(Halt::failed(format!(
                 "there is no {}; correct the bucket or the name",
@@ -172,14 +142,19 @@ impl GcsStore {
         })
     }
 
-    pub(super) async fn look(&self, context: &TaskContext, file: &Whole) -> Result<Before, Halt> {
-        let there = self.open(context).await?.object().await?;
+    pub(super) async fn look(
+        &self,
+        field: &str,
+        context: &TaskContext,
+        file: &Whole,
+    ) -> Result<Before, Halt> {
+        let there = self.open(field, context).await?.object().await?;
         Ok(there.map_or(Before::Nothing, |object| object.against(file)))
     }
 
     /// Google compares the whole with the MD5 that was sent before it; what it has in the end is looked at here as well.
-    pub(super) async fn put(&self, context: &TaskContext, file: &Whole) -> Result<(), Halt> {
-        let gcs = self.open(context).await?;
+    pub(super) async fn put(&self, field: &str, context: &TaskContext, file: &Whole) -> Result<(), Halt> {
+        let gcs = self.open(field, context).await?;
         let session = gcs.begin(file).await?;
         let sent = gcs.send_pieces(&session, file).await;
         if sent.is_err() {
@@ -197,45 +172,22 @@ impl GcsStore {
         }
     }
 
-    async fn open<'t>(&'t self, context: &'t TaskContext) -> Result<Gcs<'t>, Halt> {
+    async fn open<'t>(&'t self, field: &str, context: &'t TaskContext) -> Result<Gcs<'t>, Halt> {
+        let field = format!("{field}.gcs.identity");
         let token = match &self.identity {
-            Some(Identity::AccessToken(given)) => given.token.clone(),
-            Some(Identity::Metadata(metadata)) => metadata.token(context).await?,
-            None => Metadata::default().token(context).await?,
-        };
+            Some(identity) => identity.token(&field, SCOPE, context).await,
+            None => Identity::default()
+                .token(&field, SCOPE, context)
+                .await
+                .map_err(|stop| {
+                    stop.or_do(&format!("give `{field}` where this machine is none of Google's"))
+                }),
+        }?;
         Ok(Gcs {
             store: self,
             http: &context.http,
-            authorization: bearer("token", &token)?,
+            authorization: bearer(&field, &token.secret)?,
         })
-    }
-}
-
-impl Metadata {
-    async fn token(&self, context: &TaskContext) -> Result<Secret, Halt> {
-        let mut url = read_url("endpoint", self.endpoint.as_deref().unwrap_or(METADATA))?;
-        url.set_path("/computeMetadata/v1/instance/service-accounts/default/token");
-        let failed = |problem: String| {
-            Halt::failed(format!(
-                "no login of this machine at Google: {problem}; give this machine or pod a service account, or a token"
-            ))
-        };
-        let call = Call::new(Method::GET, url).header("metadata-flavor", "Google");
-        // It is next to the machine: no proxy leads there.
-        let near = Http::new(HttpSettings::default());
-        let reply = match call {
-            Ok(call) => call.nearby().send(&near).await,
-            Err(error) => Err(error),
-        };
-        let reply = reply.map_err(|error| failed(error.to_string()))?;
-        match &reply.json()["access_token"] {
-            Value::String(token) if reply.status.is_success() => {
-                let token = Secret::new(token.as_str());
-                context.secrets.mask([token.clone()]);
-                Ok(token)
-            }
-            _ => Err(failed(format!("the metadata service answers {}", reply.status))),
-        }
     }
 }
 

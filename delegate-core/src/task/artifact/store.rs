@@ -103,7 +103,7 @@ impl Store {
         match self {
             Self::S3(store) => store.fetch(field, context).await,
             Self::Azure(store) => store.fetch(context).await,
-            Self::Gcs(store) => store.fetch(context).await,
+            Self::Gcs(store) => store.fetch(field, context).await,
             Self::Nexus(store) => store.fetch(context).await,
             Self::Http(store) => store.fetch(context).await,
         }
@@ -118,7 +118,7 @@ impl Store {
         match self {
             Self::S3(store) => store.look(field, context, file).await,
             Self::Azure(store) => store.look(context, file).await,
-            Self::Gcs(store) => store.look(context, file).await,
+            Self::Gcs(store) => store.look(field, context, file).await,
             Self::Nexus(store) => store.look(context, file).await,
             Self::Http(store) => store.look(context).await,
         }
@@ -128,7 +128,7 @@ impl Store {
         match self {
             Self::S3(store) => store.put(field, context, file).await,
             Self::Azure(store) => store.put(field, context, file).await,
-            Self::Gcs(store) => store.put(context, file).await,
+            Self::Gcs(store) => store.put(field, context, file).await,
             Self::Nexus(store) => store.put(context, file).await,
             Self::Http(store) => store.put(context, file).await,
         }

@@ -4,11 +4,11 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::refusal::{Met, Refusal, Stage};
 use super::{Found, Meeting, Target};
 use crate::Secret;
 use crate::aws::{STS, element};
 use crate::task::aws::AwsAccess;
+use crate::task::refusal::{Met, Refusal, Stage};
 use crate::task::{TaskContext, TaskError};
 
 #[derive(Debug, Serialize, JsonSchema)]

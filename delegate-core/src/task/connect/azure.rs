@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use url::form_urlencoded::Serializer;
 
-use super::refusal::{Met, Refusal, Stage};
-use super::web::{ask, expect_token};
-use super::{Found, Meeting, Target, check_address, jwt};
+use super::{Found, Meeting, Target};
 use crate::Secret;
 use crate::protocol::call::Call;
 use crate::protocol::http::{Http, HttpSettings};
+use crate::task::ask::{ask, check_address, expect_token};
 use crate::task::data::one_line;
-use crate::task::{TaskContext, TaskError};
+use crate::task::refusal::{Met, Refusal, Stage};
+use crate::task::{TaskContext, TaskError, jwt};
 
 /// Where service principals of the public cloud log in.
 const AUTHORITY: &str = "https://login.microsoftonline.com";

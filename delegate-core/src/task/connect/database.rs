@@ -4,9 +4,9 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::refusal::{Met, Refusal, Stage};
 use super::{ANYBODY, Found, Meeting, Target};
 use crate::Secret;
+use crate::task::refusal::{Met, Refusal, Stage};
 use crate::task::sql::{DatabaseAccess, Looked, look};
 use crate::task::{TaskContext, TaskError};
 

@@ -4,10 +4,10 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::refusal::{Met, Refusal, Stage};
 use super::{ANYBODY, Found, Meeting, Target};
 use crate::Secret;
 use crate::task::git_clone::Repository;
+use crate::task::refusal::{Met, Refusal, Stage};
 use crate::task::{TaskContext, TaskError};
 
 #[derive(Debug, Serialize, JsonSchema)]

@@ -5,11 +5,11 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::refusal::{Met, Refusal, Stage};
 use super::{Found, Meeting, Target};
 use crate::Secret;
 use crate::task::allowance::Allowance;
 use crate::task::cluster::Cluster;
+use crate::task::refusal::{Met, Refusal, Stage};
 use crate::task::tool::{Tool, quote};
 use crate::task::{TaskContext, TaskError};
 

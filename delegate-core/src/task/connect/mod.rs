@@ -4,7 +4,7 @@
 //! `identity`, `found` and `failed`; `identity` and what was found are output variables too.
 //!
 //! What is asked changes nothing, and is what anybody may ask who is let in. Each target is a file that knows how to ask;
-//! `refusal` knows how far a connection came that does not work, and what to do then. A target that says no is an
+//! `task/refusal` knows how far a connection came that does not work, and what to do then. A target that says no is an
 //! outcome, not an error of the delegate.
 
 mod aws;
@@ -13,13 +13,10 @@ mod azure;
 mod database;
 mod gcp;
 mod git;
-mod jwt;
 mod kubernetes;
 mod nexus;
-mod refusal;
 mod registry;
 mod ssh;
-mod web;
 
 use std::collections::BTreeMap;
 
@@ -27,18 +24,17 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use url::Url;
 
 use super::allowance::Allowance;
 use super::aws::AwsAccess;
 use super::cluster::Cluster;
 use super::git_clone::Repository;
 use super::halt::Halt;
+use super::refusal::{Met, Stage, Stop};
 use super::ssh::SshHost;
 use super::{About, Level, Secrets, TaskContext, TaskData, TaskError, TaskKind, TaskOutput, validate};
 use crate::Secret;
 use crate::protocol::wire::CommandStatus;
-use refusal::{Met, Stage, Stop};
 
 /// Who one is where nobody logs in.
 const ANYBODY: &str = "anonymous";
@@ -234,22 +230,4 @@ fn vars(fields: &Fields) -> BTreeMap<String, String> {
         .filter_map(|(name, value)| Some((name.clone(), text(value)?)))
         .chain(fields.identity.clone().map(|who| ("identity".to_owned(), who)))
         .collect()
-}
-
-/// The address of a server, without a login, query or fragment.
-fn check_address(field: &str, text: &str) -> Result<Url, TaskError> {
-    let usable = |url: &Url| {
-        matches!(url.scheme(), "http" | "https")
-            && url.username().is_empty()
-            && url.password().is_none()
-            && url.query().is_none()
-            && url.fragment().is_none()
-    };
-    let url = Url::parse(text).ok().filter(usable);
-    url.ok_or_else(|| {
-        TaskError::data(
-            field,
-            "is no address without a login; expected https://host[:port]",
-        )
-    })
 }

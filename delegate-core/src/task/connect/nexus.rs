@@ -6,13 +6,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::refusal::{Met, Refusal, Stage};
-use super::web::{ask, expect_success};
-use super::{ANYBODY, Found, Meeting, Target, check_address};
+use super::{ANYBODY, Found, Meeting, Target};
 use crate::Secret;
 use crate::protocol::call::Call;
 use crate::protocol::http::shown;
+use crate::task::ask::{ask, check_address, expect_success};
 use crate::task::login::Basic;
+use crate::task::refusal::{Met, Refusal, Stage};
 use crate::task::{TaskContext, TaskError};
 
 // Its description is that of the field.

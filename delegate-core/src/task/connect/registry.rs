@@ -9,13 +9,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::refusal::{Met, Refusal, Stage};
-use super::web::{ask, expect_success};
-use super::{ANYBODY, Found, Meeting, Target, check_address};
+use super::{ANYBODY, Found, Meeting, Target};
 use crate::Secret;
 use crate::protocol::call::{Call, Reply};
 use crate::protocol::http::shown;
+use crate::task::ask::{ask, check_address, expect_success};
 use crate::task::login::{Basic, bearer};
+use crate::task::refusal::{Met, Refusal, Stage};
 use crate::task::{TaskContext, TaskError};
 
 // Its description is that of the field.

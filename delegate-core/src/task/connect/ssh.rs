@@ -4,10 +4,10 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::refusal::{Met, Refusal, Stage};
 use super::{Found, Meeting, Target};
 use crate::Secret;
 use crate::task::allowance::Allowance;
+use crate::task::refusal::{Met, Refusal, Stage};
 use crate::task::said::quoted;
 use crate::task::ssh::{Client, SshHost, failure_of};
 use crate::task::{TaskContext, TaskError};

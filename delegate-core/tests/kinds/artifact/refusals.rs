@@ -119,6 +119,14 @@ async fn what_downloads_nothing_is_refused() {
                 "unknown variant",
             ),
             (
+                from(gcs(
+                    "identity",
+                    json!({"service_account": {"key": "/etc/key.json"}}),
+                )),
+                "from.gcs.identity.service_account.key",
+                "whole JSON file",
+            ),
+            (
                 from(gcs("identity", json!({"access_token": {"token": "hunter2\n"}}))),
                 "from.gcs.identity.access_token.token",
                 "a line end",

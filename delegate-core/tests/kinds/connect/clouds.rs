@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::double::{Double, SECRET, SERVICE_ACCOUNT, USER};
+use super::double::{AUDIENCE, Double, KEY_TOKEN, SECRET, SERVICE_ACCOUNT, USER, key_file};
 use super::{closed_port, connect, fails_at};
 use crate::delegate::Delegate;
 
@@ -57,13 +57,7 @@ async fn azure_tells_who_one_is_by_secret_and_by_machine() {
 async fn google_cloud_tells_who_one_is_by_key_by_federation_and_by_machine() {
     let (double, delegate) = (Double::start().await, Delegate::new());
     let gcp = |identity: Value| json!({"gcp": {"identity": identity}});
-    let key = |email: &str| {
-        let file = json!({
-            "type": "service_account", "project_id": "shop-1", "private_key_id": "k1", "private_key": double.key,
-            "client_email": email, "token_uri": format!("{}/token", double.url), "universe_domain": "googleapis.com",
-        });
-        gcp(json!({"service_account": {"key": file.to_string()}}))
-    };
+    let key = |email: &str| gcp(json!({"service_account": {"key": key_file(&double, email)}}));
     let outcome = connect(&delegate, key(SERVICE_ACCOUNT)).await.well();
     assert_eq!(
         (outcome.text("identity"), outcome.var("project_id")),
@@ -74,15 +68,14 @@ async fn google_cloud_tells_who_one_is_by_key_by_federation_and_by_machine() {
     let refused = connect(&delegate, key("stranger@shop-1.iam.gserviceaccount.com")).await;
     fails_at(&refused, "login", "Invalid JWT Signature");
 
-    let audience = "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/q";
     let federated = |token: &str, account: Option<&str>| {
         gcp(json!({"workload_identity": {
-            "audience": audience, "token": token, "service_account": account,
+            "audience": AUDIENCE, "token": token, "service_account": account,
             "exchange": format!("{}/v1/token", double.url), "impersonation": double.url,
         }}))
     };
     let outcome = connect(&delegate, federated(SECRET, None)).await.well();
-    assert_eq!(outcome.text("identity"), audience);
+    assert_eq!(outcome.text("identity"), AUDIENCE);
     let outcome = connect(&delegate, federated(SECRET, Some(SERVICE_ACCOUNT)))
         .await
         .well();
@@ -107,6 +100,30 @@ async fn google_cloud_tells_who_one_is_by_key_by_federation_and_by_machine() {
         (outcome.text("identity"), outcome.var("project_id")),
         (SERVICE_ACCOUNT, "shop-1")
     );
+}
+
+#[tokio::test]
+async fn google_cloud_tells_whose_an_access_token_is() {
+    let (double, delegate) = (Double::start().await, Delegate::new());
+    let given = |token: &str| {
+        let info = format!("{}/tokeninfo", double.url);
+        json!({"gcp": {"identity": {"access_token": {"token": token, "token_info": info}}}})
+    };
+    let outcome = connect(&delegate, given(KEY_TOKEN)).await.well();
+    assert_eq!(
+        (outcome.text("identity"), outcome.var("service_account")),
+        (SERVICE_ACCOUNT, SERVICE_ACCOUNT)
+    );
+    assert_eq!(
+        (outcome.var("project_id"), outcome.var("expires_in")),
+        ("shop-1", "3123")
+    );
+    outcome.hides(KEY_TOKEN);
+    let refused = connect(&delegate, given("ya29.of-nobody")).await;
+    fails_at(&refused, "login", "invalid_token: Invalid Value");
+    refused
+        .says("give a token in `to.gcp.identity.access_token.token` that has not run out")
+        .hides("ya29.of-nobody");
 }
 
 #[tokio::test]

@@ -17,19 +17,27 @@ use serde_json::{Value, json};
 use tokio_util::task::AbortOnDropHandle;
 
 /// Every password and secret that it takes.
-pub(super) const SECRET: &str = "hunter2-of-the-double";
-pub(super) const USER: &str = "robot";
-pub(super) const SERVICE_ACCOUNT: &str = "deploy@shop-1.iam.gserviceaccount.com";
+pub(crate) const SECRET: &str = "hunter2-of-the-double";
+pub(crate) const USER: &str = "robot";
+pub(crate) const SERVICE_ACCOUNT: &str = "deploy@shop-1.iam.gserviceaccount.com";
+/// What the service account is given for its key, and what a workload that becomes it.
+pub(crate) const KEY_TOKEN: &str = "ya29.of-the-double";
+pub(crate) const WORKLOAD_TOKEN: &str = "ya29.of-the-account";
+/// How every scope begins.
+const SCOPES: &str = "https://www.googleapis.com/auth/";
+/// The provider of the workload.
+pub(crate) const AUDIENCE: &str =
+    "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/q";
 
-pub(super) struct Double {
-    pub(super) url: String,
+pub(crate) struct Double {
+    pub(crate) url: String,
     /// The private key of the service account, as PEM.
-    pub(super) key: String,
+    pub(crate) key: String,
     _serving: AbortOnDropHandle<()>,
 }
 
 impl Double {
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let pair = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
         let der: Pkcs8V1Der = pair.as_der().unwrap();
         let key = format!(
@@ -50,6 +58,15 @@ impl Double {
             _serving: AbortOnDropHandle::new(serving),
         }
     }
+}
+
+/// The file of a key of this service account.
+pub(crate) fn key_file(double: &Double, email: &str) -> String {
+    json!({
+        "type": "service_account", "project_id": "shop-1", "private_key_id": "k1", "private_key": double.key,
+        "client_email": email, "token_uri": format!("{}/token", double.url), "universe_domain": "googleapis.com",
+    })
+    .to_string()
 }
 
 fn reply(status: u16, body: &Value) -> Response {
@@ -107,19 +124,27 @@ async fn answer(request: Request, url: String, public: Arc<[u8]>) -> Response {
         // Google Cloud: the key of a service account.
         "/token" => match verified(&field(&form, "assertion"), &public) {
             Some(claims) if claims["iss"] == SERVICE_ACCOUNT && claims["aud"] == format!("{url}/token") => {
-                reply(
-                    200,
-                    &json!({"access_token": "ya29.of-the-double", "expires_in": 3599}),
-                )
+                assert!(claims["scope"].as_str().unwrap().starts_with(SCOPES));
+                reply(200, &json!({"access_token": KEY_TOKEN, "expires_in": 3599}))
             }
             _ => {
                 let said = "Invalid JWT Signature.";
                 reply(400, &json!({"error": "invalid_grant", "error_description": said}))
             }
         },
+        // Google Cloud: whose a token is.
+        "/tokeninfo" if field(&form, "access_token") == KEY_TOKEN => reply(
+            200,
+            &json!({"azp": "1234", "aud": "1234", "expires_in": "3123", "email": SERVICE_ACCOUNT}),
+        ),
+        "/tokeninfo" => reply(
+            400,
+            &json!({"error": "invalid_token", "error_description": "Invalid Value"}),
+        ),
         // Google Cloud: a federated workload, and the account that it becomes.
         "/v1/token" if field(&form, "subject_token") == SECRET => {
-            assert!(field(&form, "audience").starts_with("//iam.googleapis.com/"));
+            assert_eq!(field(&form, "audience"), AUDIENCE);
+            assert!(field(&form, "scope").starts_with(SCOPES));
             reply(
                 200,
                 &json!({"access_token": "federated-token", "expires_in": 3600}),
@@ -132,7 +157,7 @@ async fn answer(request: Request, url: String, public: Arc<[u8]>) -> Response {
         path if path.ends_with(":generateAccessToken") => {
             assert_eq!(header("authorization"), "Bearer federated-token");
             if path.contains(SERVICE_ACCOUNT) {
-                reply(200, &json!({"accessToken": "ya29.of-the-account"}))
+                reply(200, &json!({"accessToken": WORKLOAD_TOKEN}))
             } else {
                 let error = json!({"status": "PERMISSION_DENIED", "message": "Permission iam.serviceAccounts.getAccessToken denied"});
                 reply(403, &json!({"error": error}))

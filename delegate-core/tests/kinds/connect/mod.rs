@@ -1,7 +1,7 @@
 //! `CONNECT`, against the real things as far as they can be had; clouds and others that cannot are in `clouds`, a double.
 
 mod clouds;
-mod double;
+pub(crate) mod double;
 mod refusals;
 
 use std::process::{Command, Stdio};

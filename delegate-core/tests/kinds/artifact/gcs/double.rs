@@ -16,6 +16,8 @@ use md5::{Digest as _, Md5};
 use serde_json::{Value, json};
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::connect::double::{KEY_TOKEN, WORKLOAD_TOKEN};
+
 pub(super) const TOKEN: &str = "ya29.the-token-of-the-machine";
 
 /// Most of a body: files of tests are short.
@@ -132,11 +134,9 @@ async fn answer(request: Request, state: Arc<Mutex<State>>) -> Response {
     if let ["session", id] = parts[..] {
         return state.piece(id, head.method.as_str(), &head.headers, &body);
     }
-    if head
-        .headers
-        .get(header::AUTHORIZATION)
-        .is_none_or(|login| login != &format!("Bearer {TOKEN}"))
-    {
+    let taken = [TOKEN, KEY_TOKEN, WORKLOAD_TOKEN].map(|token| format!("Bearer {token}"));
+    let login = head.headers.get(header::AUTHORIZATION);
+    if login.is_none_or(|login| !taken.iter().any(|taken| login == taken)) {
         return error(StatusCode::UNAUTHORIZED, "Invalid Credentials");
     }
     match (head.method.as_str(), &parts[..]) {

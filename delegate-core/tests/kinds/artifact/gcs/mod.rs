@@ -5,6 +5,7 @@ mod double;
 use serde_json::{Value, json};
 
 use super::{sha256, workspace_file};
+use crate::connect::double as tokens;
 use crate::delegate::Delegate;
 use double::{Double, TOKEN, md5};
 
@@ -106,7 +107,7 @@ async fn what_google_refuses_or_has_in_another_form_is_told() {
     away["gcs"]["identity"]["metadata"]["endpoint"] = json!("http://127.0.0.1:1");
     up(away)
         .await
-        .says("give this machine or pod a service account, or a token");
+        .says("there is no connection: GET http://127.0.0.1:1/computeMetadata/");
 
     let wrong = json!({"sha256": sha256("something else")});
     double.keep("builds/damaged", "content", Some(md5("content")), wrong);
@@ -128,4 +129,43 @@ async fn what_google_refuses_or_has_in_another_form_is_told() {
         up(store(&double, "composed")).await.well().text("before"),
         "unknown"
     );
+}
+
+#[tokio::test]
+async fn an_object_goes_up_by_the_key_of_an_account_and_comes_down_as_a_workload() {
+    let (double, google) = (Double::start().await, tokens::Double::start().await);
+    let delegate = Delegate::new();
+    workspace_file(&delegate, "artifact", "by key");
+    let by = |identity: Value| {
+        let mut store = store(&double, "by-key");
+        store["gcs"]["identity"] = identity;
+        store
+    };
+    let key = |email: &str| by(json!({"service_account": {"key": tokens::key_file(&google, email)}}));
+    let up = |to: Value| delegate.run("ARTIFACT_UPLOAD", json!({"file": "artifact", "to": to}));
+    let outcome = up(key(tokens::SERVICE_ACCOUNT)).await.well();
+    outcome.hides(tokens::KEY_TOKEN);
+    outcome.hides(google.key.lines().nth(1).unwrap());
+    assert_eq!(&double.object("builds/by-key").unwrap().content[..], b"by key");
+
+    let workload = |token: &str| {
+        by(json!({"workload_identity": {
+            "audience": tokens::AUDIENCE, "token": token, "service_account": tokens::SERVICE_ACCOUNT,
+            "exchange": format!("{}/v1/token", google.url), "impersonation": google.url,
+        }}))
+    };
+    let down = |from: Value| delegate.run("ARTIFACT_DOWNLOAD", json!({"from": from, "to": "back"}));
+    let back = down(workload(tokens::SECRET)).await.well();
+    back.hides(tokens::WORKLOAD_TOKEN);
+    assert_eq!(std::fs::read_to_string(back.var("path")).unwrap(), "by key");
+
+    up(key("stranger@shop-1.iam.gserviceaccount.com"))
+        .await
+        .says("the login was refused")
+        .says("Invalid JWT Signature")
+        .says("check that the key in `to.gcs.identity.service_account.key` was not deleted");
+    down(workload("wrong-token-of-nobody"))
+        .await
+        .says("check `from.gcs.identity.workload_identity.audience`")
+        .hides("wrong-token-of-nobody");
 }

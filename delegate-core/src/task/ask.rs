@@ -1,10 +1,30 @@
-//! Asking a server one thing: what came back, or how far it came.
+//! Asking a server one thing: at which address, what came back, or how far it came.
 
 use http::StatusCode;
+use url::Url;
 
+use super::TaskError;
 use super::refusal::{Met, Refusal, Stage};
 use crate::protocol::call::{Call, Reply, quoted};
 use crate::protocol::http::Http;
+
+/// The address of a server in task data, without a login, query or fragment.
+pub(super) fn check_address(field: &str, text: &str) -> Result<Url, TaskError> {
+    let usable = |url: &Url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none()
+    };
+    let url = Url::parse(text).ok().filter(usable);
+    url.ok_or_else(|| {
+        TaskError::data(
+            field,
+            "is no address without a login; expected https://host[:port]",
+        )
+    })
+}
 
 /// An answer of any status.
 pub(super) async fn ask(http: &Http, call: Call) -> Met<Reply> {

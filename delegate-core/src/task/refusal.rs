@@ -3,9 +3,9 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::task::halt::Halt;
-use crate::task::said::quoted;
-use crate::task::{TaskError, TaskOutput};
+use super::halt::Halt;
+use super::said::quoted;
+use super::{TaskError, TaskOutput};
 
 /// What did not work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -180,6 +180,19 @@ pub(super) enum Stop {
     Halt(Halt),
 }
 
+impl Stop {
+    /// The same with one more thing to do about a refusal.
+    pub(super) fn or_do(self, remedy: &str) -> Self {
+        match self {
+            Self::Refused(refusal) => Self::Refused(Refusal {
+                reason: format!("{}; or {remedy}", refusal.reason),
+                ..refusal
+            }),
+            halt @ Self::Halt(_) => halt,
+        }
+    }
+}
+
 /// What came of a step.
 pub(super) type Met<T> = Result<T, Stop>;
 
@@ -204,6 +217,15 @@ impl From<TaskError> for Stop {
 impl From<TaskOutput> for Stop {
     fn from(output: TaskOutput) -> Self {
         Self::Halt(output.into())
+    }
+}
+
+impl From<Stop> for Halt {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Refused(refusal) => Self::failed(refusal.reason),
+            Stop::Halt(halt) => halt,
+        }
     }
 }
 
