@@ -5,6 +5,7 @@
 mod api;
 mod delegate;
 mod doctor;
+mod kinds_dir;
 mod manager;
 mod manifest;
 mod pipeline;

@@ -4,6 +4,8 @@
 //! they are one type, and a run needs one set of rules. A plan is plain data, and is kept with its run: what runs is
 //! what was read, whichever version of the program goes on with it.
 
+use std::collections::BTreeSet;
+
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
@@ -280,8 +282,14 @@ impl Plan {
     /// Reads a file and checks everything that can be known before a run: what it says, what its expressions refer to,
     /// and the data of its tasks against their kinds. Nothing is looked at but the file.
     pub fn read(file: &str, kinds: &Registry) -> Result<Self, Faults> {
+        Self::read_with(file, kinds, &BTreeSet::new())
+    }
+
+    /// The same where delegates have further kinds, of these names. Nothing more is known of them here, so whether they take
+    /// their data is for the delegate to say.
+    pub fn read_with(file: &str, kinds: &Registry, of_delegates: &BTreeSet<String>) -> Result<Self, Faults> {
         let plan = read::file(file)?;
-        check::plan(&plan, file, kinds)?;
+        check::plan(&plan, file, kinds, of_delegates)?;
         Ok(plan)
     }
 

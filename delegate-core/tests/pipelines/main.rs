@@ -11,6 +11,7 @@
 mod command_line;
 mod examples;
 mod kills;
+mod own_kinds;
 mod people;
 mod refusals;
 mod site;

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::api::{Access, Failure, run_verb};
+use super::kinds_dir::KindsDir;
 use crate::pipeline::run::Decision;
 
 /// Pipeline files, and runs of them.
@@ -82,6 +83,8 @@ pub(super) struct Validate {
     /// Values are looked at as well.
     #[command(flatten)]
     given: Given,
+    #[command(flatten)]
+    kinds: KindsDir,
     /// Print JSON.
     #[arg(long)]
     json: bool,

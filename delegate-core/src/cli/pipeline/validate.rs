@@ -9,11 +9,10 @@ use serde_json::json;
 use super::{Validate, read};
 use crate::cli::api::{Failure, print, print_json, say};
 use crate::pipeline::{Faults, InputError, Level, Plan};
-use crate::task::Registry;
 
 pub(super) fn validate(args: Validate) -> Result<ExitCode, Failure> {
     let text = read(&args.file)?;
-    let (plan, faults) = match Plan::read(&text, &Registry::standard()) {
+    let (plan, faults) = match Plan::read(&text, &args.kinds.registry()) {
         Ok(plan) => (Some(plan), Faults::default()),
         Err(faults) => (None, faults),
     };

@@ -7,22 +7,12 @@ use serde_json::{Value, json};
 
 use super::Kinds;
 use crate::cli::api::{Failure, print, print_json, table};
-use crate::cli::complain;
 use crate::process::Environment;
-use crate::task::{About, Registry};
+use crate::task::About;
 
 pub(super) fn list(args: &Kinds) -> Result<ExitCode, Failure> {
     let environment = Environment::of_this_process(&[]);
-    let mut registry = Registry::standard();
-    if let Some(folder) = args
-        .kinds_dir
-        .as_ref()
-        .filter(|path| !path.as_os_str().is_empty())
-    {
-        let (with, faults) = registry.with_plug_ins(folder);
-        registry = with;
-        faults.iter().for_each(complain);
-    }
+    let registry = args.kinds.registry();
     let kinds: Vec<_> = registry
         .offered()
         .map(|(name, kind)| (name, kind.about(), kind.check(&environment).err()))

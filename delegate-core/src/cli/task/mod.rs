@@ -8,10 +8,10 @@ mod kinds;
 mod run;
 mod show;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::api::{Access, run_verb};
+use super::kinds_dir::KindsDir;
 use crate::task::Span;
 
 /// Tasks of a manager.
@@ -107,9 +107,8 @@ pub(super) struct Kinds {
     /// Print JSON: also the schemas of data and result, and an example.
     #[arg(long)]
     json: bool,
-    /// Folder with the manifests of further kinds.
-    #[arg(long, value_name = "DIR", env = "DELEGATE_TASK_KINDS_DIR")]
-    kinds_dir: Option<PathBuf>,
+    #[command(flatten)]
+    kinds: KindsDir,
 }
 
 /// Runs the verb.

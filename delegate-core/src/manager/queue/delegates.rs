@@ -1,5 +1,7 @@
 //! What can happen to a delegate.
 
+use std::collections::BTreeSet;
+
 use super::{Changed, Delegate, DelegateRow, Effects, Queue};
 use crate::manager::ids::{DelegateId, Millis};
 use crate::protocol::wire::DelegateParams;
@@ -58,6 +60,18 @@ impl Queue {
             changes: vec![Changed::DelegateGone(id.clone())],
             wake: Vec::new(),
         })
+    }
+
+    /// The kinds that connected delegates say they can run.
+    pub fn kinds(&self, now: Millis) -> BTreeSet<String> {
+        let connected = self
+            .delegates
+            .values()
+            .filter(|delegate| delegate.is_connected(now));
+        connected
+            .flat_map(|delegate| &delegate.params.supported_task_types)
+            .cloned()
+            .collect()
     }
 
     /// Whether a silent delegate was started again under another identity. Should it live after all, it registers anew.

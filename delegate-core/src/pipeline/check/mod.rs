@@ -6,7 +6,7 @@
 mod references;
 mod tasks;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::expression::{Condition, Expr, Kind, Template, Text, function_names, path, secret};
 use super::plan::{Body, ElementId, Input, Level, Plan, Repetition, Source};
@@ -14,8 +14,13 @@ use super::read::nearest;
 use super::source::{Faults, Mark, Place};
 use crate::task::Registry;
 
-/// Checks a plan.
-pub(super) fn plan(plan: &Plan, file: &str, kinds: &Registry) -> Result<(), Faults> {
+/// Checks a plan. Of kinds `of_delegates`, only the name is known.
+pub(super) fn plan(
+    plan: &Plan,
+    file: &str,
+    kinds: &Registry,
+    of_delegates: &BTreeSet<String>,
+) -> Result<(), Faults> {
     let mut check = Check {
         plan,
         file,
@@ -24,7 +29,7 @@ pub(super) fn plan(plan: &Plan, file: &str, kinds: &Registry) -> Result<(), Faul
     check.identifiers();
     for id in 0..plan.elements.len() {
         check.element(id);
-        check.task(id, kinds);
+        check.task(id, kinds, of_delegates);
     }
     check.faults.none()
 }

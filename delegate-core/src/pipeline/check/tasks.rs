@@ -1,5 +1,6 @@
 //! Whether there are such task kinds, and whether they take the data.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Check;
@@ -24,12 +25,17 @@ impl Scope for Nothing {
 }
 
 impl Check<'_> {
-    pub(super) fn task(&mut self, id: ElementId, kinds: &Registry) {
+    pub(super) fn task(&mut self, id: ElementId, kinds: &Registry, of_delegates: &BTreeSet<String>) {
         let Body::Task(task) = &self.plan.elements[id].body else {
             return;
         };
         let Some(kind) = kinds.get(&task.kind).filter(|kind| kind.offered()) else {
-            let known: Vec<&str> = kinds.offered().map(|(name, _)| name).chain(OWN_TYPES).collect();
+            if of_delegates.contains(&task.kind) {
+                return;
+            }
+            let elsewhere = of_delegates.iter().map(String::as_str);
+            let known = kinds.offered().map(|(name, _)| name).chain(elsewhere);
+            let known: Vec<&str> = known.chain(OWN_TYPES).collect();
             let hint = kind_meant(&task.kind, &known).map_or_else(
                 || format!("there are {}", known.join(", ")),
                 |meant| format!("did you mean {meant}?"),

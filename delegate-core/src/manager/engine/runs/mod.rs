@@ -182,8 +182,10 @@ impl Engine {
         given: BTreeMap<String, String>,
     ) -> Result<RunId, EngineError> {
         // A large file takes a while to read, and calls are not to wait for that.
+        let of_delegates = self.shared.lock().queue.kinds(now());
         let read = tokio::task::spawn_blocking(move || {
-            let plan = Plan::read(&file, &Registry::standard()).map_err(RunError::Faults)?;
+            let plan =
+                Plan::read_with(&file, &Registry::standard(), &of_delegates).map_err(RunError::Faults)?;
             let inputs = plan.inputs(&given).map_err(RunError::Inputs)?;
             Ok::<_, RunError>((plan, inputs))
         });
