@@ -75,6 +75,16 @@ impl TaskId {
     }
 }
 
+impl RunId {
+    /// The run that is started with this key. It is always the same, so that starting it twice is starting it once.
+    pub fn of_key(key: &str) -> Self {
+        let digest = Sha256::digest(format!("key/{key}"));
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&digest[..16]);
+        Self::from(uuid::Builder::from_custom_bytes(bytes).into_uuid().to_string())
+    }
+}
+
 /// Milliseconds since the epoch. The clock is read at the edge and passed in.
 pub type Millis = i64;
 

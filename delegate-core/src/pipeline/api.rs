@@ -19,6 +19,10 @@ pub struct StartRun {
     /// Values of variables that ask for one: `NAME`, or `STAGE.NAME` for a variable of a stage.
     #[serde(default)]
     pub variables: BTreeMap<String, String>,
+    /// Makes the call safe to repeat: a run that was started with the same key is given back, and no other is started,
+    /// whatever else the call says. 1 to 128 characters, good for as long as the run is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
 }
 
 /// A run as a list shows it.

@@ -10,6 +10,7 @@
 
 mod command_line;
 mod examples;
+mod keys;
 mod kills;
 mod own_kinds;
 mod people;

@@ -13,6 +13,7 @@ pub(super) async fn run(args: Run) -> Result<ExitCode, Failure> {
     let asked = StartRun {
         file: read(&args.file)?,
         variables: args.given.vars.into_iter().collect(),
+        key: None,
     };
     let api = Api::new(args.access)?;
     let run: RunView = match api.post("/pipelines", &asked).await {

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use at_hand::AtHand;
 pub use logs::{LogKey, LogPiece};
-pub use runs::RunError;
+pub use runs::{RunError, Started};
 pub use tasks::{Found, timestamp};
 
 use runs::{News, Runs, Step, Teller};

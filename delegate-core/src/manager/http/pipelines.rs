@@ -24,15 +24,30 @@ const SOMEBODY: &str = "somebody with the API key";
 const MAX_NAME: usize = 128;
 const MAX_COMMENT: usize = 4096;
 
+/// Longest key of a start, in characters: two UUIDs and a word.
+const MAX_KEY: usize = 128;
+
 pub(super) async fn start(
     State(engine): State<App>,
     body: Result<Read, BodyError>,
 ) -> Result<(StatusCode, Json<RunView>), ApiRefusal> {
     let asked: StartRun = body?.json()?;
-    let id = engine.start_run(asked.file, asked.variables).await?;
-    tracing::info!(run = %id, "run started");
-    let view = engine.run_view(id.as_str(), None, Duration::ZERO).await?;
-    Ok((StatusCode::CREATED, Json(view)))
+    if let Some(key) = &asked.key
+        && (key.is_empty() || key.chars().count() > MAX_KEY)
+    {
+        let message = format!("A key has 1 to {MAX_KEY} characters.");
+        return Err(ApiRefusal::field("key", message));
+    }
+    let key = asked.key.as_deref();
+    let run = engine.start_run(asked.file, asked.variables, key).await?;
+    let status = if run.anew {
+        tracing::info!(run = %run.id, "run started");
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
+    let view = engine.run_view(run.id.as_str(), None, Duration::ZERO).await?;
+    Ok((status, Json(view)))
 }
 
 pub(super) async fn list(State(engine): State<App>, mut params: Params) -> Result<Json<RunPage>, ApiRefusal> {

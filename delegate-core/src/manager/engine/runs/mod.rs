@@ -75,6 +75,17 @@ pub(super) struct Runs {
     life: Millis,
     /// Wakes the driver when a deadline comes nearer.
     timer: Notify,
+    /// Held while a run with a key is looked for and started.
+    keyed: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// A run that somebody asked for.
+#[derive(Debug)]
+pub struct Started {
+    /// Its identity.
+    pub id: RunId,
+    /// Whether it was started now, and not by an earlier call with the same key.
+    pub anew: bool,
 }
 
 /// A run that goes on.
@@ -116,6 +127,7 @@ impl Runs {
             active: Mutex::new(active.collect()),
             life: now(),
             timer: Notify::new(),
+            keyed: Arc::default(),
         }
     }
 
@@ -175,12 +187,14 @@ impl Active {
 }
 
 impl Engine {
-    /// Reads and checks a file, and starts a run of it. Once this answers, the run goes on whatever happens here.
+    /// Reads and checks a file, and starts a run of it. Once this answers, the run goes on whatever happens here. A key that a
+    /// run was started with before means that run, and starts none; it is forgotten with the run.
     pub async fn start_run(
         self: &Arc<Self>,
         file: String,
         given: BTreeMap<String, String>,
-    ) -> Result<RunId, EngineError> {
+        key: Option<&str>,
+    ) -> Result<Started, EngineError> {
         // A large file takes a while to read, and calls are not to wait for that.
         let of_delegates = self.shared.lock().queue.kinds(now());
         let read = tokio::task::spawn_blocking(move || {
@@ -198,8 +212,20 @@ impl Engine {
             kept(serde_json::to_string(&plan))?,
             kept(serde_json::to_string(&inputs))?,
         );
+        // Two calls with one key at a time would both find no run of it.
+        let (id, alone) = match key {
+            Some(key) => {
+                let id = RunId::of_key(key);
+                let alone = tokio::time::timeout(COMMIT_WAIT, Arc::clone(&self.runs.keyed).lock_owned());
+                let alone = alone.await.map_err(|_| StoreError::Slow)?;
+                if self.runs.get(id.as_str()).is_some() || self.store.run(id.as_str()).await?.is_some() {
+                    return Ok(Started { id, anew: false });
+                }
+                (id, Some(alone))
+            }
+            None => (RunId::random(), None),
+        };
         let room = self.writer.room(plan_kept.0.len() + turn::ROOM).await?;
-        let id = RunId::random();
         let now = now();
         let root = plan.pipeline();
         let row = RunRow {
@@ -219,6 +245,7 @@ impl Engine {
         let active = Arc::new(Active::new(row, run));
         let engine = Arc::clone(self);
         self.to_its_end(async move {
+            let _alone = alone;
             let mut run = active.run.lock().await;
             {
                 let mut all = engine.runs.lock();
@@ -231,7 +258,7 @@ impl Engine {
             engine.keep(&active, &mut run, room, first, effects).await
         })
         .await?;
-        Ok(id)
+        Ok(Started { id, anew: true })
     }
 
     /// Ends a run.
